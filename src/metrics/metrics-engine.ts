@@ -1,0 +1,171 @@
+import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Committed, Freshness } from '../database/position.ts'
+
+/** Id of a series, unique over all tenants. */
+export type SeriesId = number
+
+/** Half-open range of time `[from, to)`, epoch milliseconds with microsecond fractions. */
+export interface TimeRange {
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+/** What names a series inside its source: the metric and its tags. */
+export interface SeriesKey {
+  readonly metric: string
+  readonly tags: Readonly<Record<string, string>>
+}
+
+/** How long the points of a dataset are kept; each class is a partition set of its own. */
+export type RetentionClass = 'forever' | 'year' | 'month' | 'week'
+
+/** What owns series: a dataset (or, for what a job measures of itself, a job). */
+export interface SeriesSource {
+  readonly kind: 'dataset' | 'job'
+  /** UUID of the dataset or job. */
+  readonly id: string
+  readonly retention: RetentionClass
+}
+
+export interface Series extends SeriesKey {
+  readonly id: SeriesId
+  readonly source: Pick<SeriesSource, 'kind' | 'id'>
+  readonly retention: RetentionClass
+  readonly createdAt: Date
+  /** Time of the newest point in epoch milliseconds; `undefined` while the series is empty. */
+  readonly latestMs: number | undefined
+}
+
+/**
+ * Points in columns: index `i` of `series`, `timesMs` and `values` is one point.
+ * `series` holds indexes into `keys`.
+ */
+export interface PointBatch {
+  readonly source: SeriesSource
+  readonly keys: readonly SeriesKey[]
+  readonly series: Uint32Array
+  /** Epoch milliseconds, with microseconds as the fraction. */
+  readonly timesMs: Float64Array
+  readonly values: Float64Array
+}
+
+/** A point that was not stored, by its index in the batch, and why. */
+export interface RejectedPoint {
+  readonly index: number
+  readonly reason: string
+}
+
+export interface AppendReport {
+  readonly inserted: number
+  /** Points that were there already with the same value: a retry. */
+  readonly duplicates: number
+  /** Points whose instant already holds another value: the first write won. */
+  readonly conflicting: number
+  /** At most `rejectedTotal` entries; the first 100 are listed. */
+  readonly rejected: readonly RejectedPoint[]
+  readonly rejectedTotal: number
+}
+
+export interface CorrectionReport {
+  readonly changed: number
+  readonly inserted: number
+  readonly unchanged: number
+  readonly rejected: readonly RejectedPoint[]
+  readonly rejectedTotal: number
+}
+
+export interface MetricQuery {
+  readonly series: readonly SeriesId[]
+  readonly range: TimeRange
+  /** Width of a bucket in seconds; edges are multiples of it since 1970-01-01 UTC. */
+  readonly bucketSeconds: number
+  readonly freshness: Freshness
+  readonly signal?: AbortSignal
+}
+
+/** What happened in one bucket of one series. Non-finite values are counted and kept out of everything else. */
+export interface MetricBucket {
+  readonly seriesId: SeriesId
+  readonly startMs: number
+  /** Finite values. */
+  readonly count: number
+  /** NaN and ±Infinity. */
+  readonly nonFinite: number
+  /** The next five are `null` when the bucket has no finite value. */
+  readonly sum: number | null
+  readonly min: number | null
+  readonly max: number | null
+  readonly last: number | null
+  readonly sumSquares: number | null
+}
+
+export interface MetricPoint {
+  readonly seriesId: SeriesId
+  readonly timeMs: number
+  readonly value: number
+}
+
+/** A run of points of one series in ascending time; at most some thousand at once. */
+export interface PointColumns {
+  readonly seriesId: SeriesId
+  readonly timesMs: Float64Array
+  readonly values: Float64Array
+}
+
+export interface SeriesFilter {
+  readonly sourceId?: string
+  readonly metric?: string
+  /** Series that carry at least these tags. */
+  readonly tags?: Readonly<Record<string, string>>
+  readonly ids?: readonly SeriesId[]
+  /** Keyset paging: only ids above this one, ascending. */
+  readonly afterId?: SeriesId
+  readonly limit?: number
+}
+
+export interface MaintenanceReport {
+  readonly partitionsCreated: number
+  readonly partitionsDropped: number
+}
+
+/** Limits of one series batch; what goes beyond is refused with a reason. */
+export const POINT_LIMITS = {
+  /** Values beyond this are refused: squares of them would overflow roll-ups. */
+  maxAbsoluteValue: 1e150,
+  /** 1970-01-01 and 2100-01-01 in epoch milliseconds. */
+  minTimeMs: 0,
+  maxTimeMs: 4_102_444_800_000,
+  maxMetricLength: 200,
+  maxTags: 20,
+  maxTagKeyLength: 100,
+  maxTagValueLength: 500,
+} as const
+
+/**
+ * Where points live. Every call resolves its series under the caller's tenant first: ids of another tenant are as
+ * good as absent.
+ */
+export interface MetricsEngine {
+  readonly name: 'timescale' | 'partitioned'
+  /** Stores points; the first write of an instant wins. Answers after commit, and may be repeated without harm. */
+  append(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<AppendReport>>
+  /** Overwrites the values of instants that exist, and adds those that do not. */
+  correct(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<CorrectionReport>>
+  /** Series of the tenant, ascending by id. */
+  listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]>
+  /** Aggregates over time buckets, by series and ascending time; buckets without points are left out. */
+  query(scope: TenantScope, query: MetricQuery): AsyncIterable<MetricBucket>
+  /** Raw points, series after series in the order asked for, each in ascending time. */
+  scan(
+    scope: TenantScope,
+    series: readonly SeriesId[],
+    range: TimeRange,
+    signal?: AbortSignal,
+  ): AsyncIterable<PointColumns>
+  /** The newest point of each series; series without points are left out. Constant cost a series. */
+  latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]>
+  /** Removes all series and points of a source; answers how many series there were. */
+  dropSource(scope: TenantScope, sourceId: string): Promise<number>
+  /** Makes partitions ahead and drops what retention has passed. */
+  maintain(now: Date): Promise<MaintenanceReport>
+}
