@@ -1,0 +1,12 @@
+import type { Role } from './roles.ts'
+import type { TenantScope } from './tenant-scope.ts'
+
+/** Who is asking: found from an API key or a browser's cookie. */
+export interface Identity {
+  readonly scope: TenantScope
+  readonly tenantName: string
+  readonly role: Role
+  /** For the audit log: `key:name` or `browser`. */
+  readonly actor: string
+  readonly via: 'key' | 'browser'
+}

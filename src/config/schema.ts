@@ -1,0 +1,185 @@
+import { availableParallelism } from 'node:os'
+
+/** How the text of an environment variable becomes a value, and what it may be. */
+export type OptionKind =
+  | { readonly type: 'text' }
+  | { readonly type: 'url' }
+  | { readonly type: 'choice'; readonly choices: readonly string[] }
+  | { readonly type: 'integer'; readonly min: number; readonly max: number; readonly unit?: string }
+
+/** One setting: the variable it is read from, its default and what it does. */
+export interface Option<T> {
+  readonly env: string
+  readonly kind: OptionKind
+  /** What holds when the variable is not set. */
+  readonly fallback: T
+  /** Said in the reference where the default is not the fallback itself. */
+  readonly fallbackText?: string
+  /** The value is never printed. */
+  readonly secret?: boolean
+  readonly description: string
+}
+
+function text<T extends string | undefined>(env: string, fallback: T, description: string): Option<T> {
+  return { env, kind: { type: 'text' }, fallback, description }
+}
+
+function integer(
+  env: string,
+  fallback: number,
+  [min, max]: readonly [number, number],
+  unit: string,
+  description: string,
+): Option<number> {
+  return { env, kind: { type: 'integer', min, max, unit }, fallback, description }
+}
+
+/** Everything that can be set, in the order of the reference. Each variable may also be given as `NAME_FILE`, the path of a file that holds it. */
+export const CONFIG_OPTIONS = {
+  profile: {
+    env: 'NOMALY_PROFILE',
+    kind: { type: 'choice', choices: ['embedded', 'production'] },
+    fallback: undefined,
+    fallbackText: '`production` where DATABASE_URL is set, else `embedded`',
+    description: 'A set of defaults. `production` refuses webhooks to private addresses and logs JSON.',
+  } as Option<'embedded' | 'production' | undefined>,
+  dataDirectory: text(
+    'NOMALY_DATA_DIR',
+    '.nomaly',
+    'Folder of the embedded database, the generated secrets and the admin key. Only its owner can read it.',
+  ),
+  host: text('NOMALY_HOST', '127.0.0.1', 'Address to listen on. Anything but loopback opens the product to the network.'),
+  port: integer(
+    'NOMALY_PORT',
+    8420,
+    [0, 65_535],
+    '',
+    'Port to listen on; the next free one is taken, and printed, where it is in use. 0 takes any free port.',
+  ),
+  publicUrl: {
+    env: 'NOMALY_PUBLIC_URL',
+    kind: { type: 'url' },
+    fallback: undefined,
+    fallbackText: 'the address it listens on',
+    description: 'How browsers reach the product, for links and for the check of the Host header.',
+  } as Option<string | undefined>,
+  databaseUrl: {
+    env: 'DATABASE_URL',
+    kind: { type: 'url' },
+    fallback: undefined,
+    fallbackText: 'the embedded server',
+    secret: true,
+    description: 'A PostgreSQL server, 15 or newer: `postgresql://user:password@host:5432/database`.',
+  } as Option<string | undefined>,
+  adminDatabaseUrl: {
+    env: 'ADMIN_DATABASE_URL',
+    kind: { type: 'url' },
+    fallback: undefined,
+    fallbackText: 'DATABASE_URL',
+    secret: true,
+    description: 'The login that migrations run as; it may create roles and schemas.',
+  } as Option<string | undefined>,
+  embeddedDatabasePort: integer(
+    'NOMALY_EMBEDDED_DATABASE_PORT',
+    8421,
+    [1, 65_535],
+    '',
+    'Port of the embedded server on 127.0.0.1; the next free one is taken where it is in use.',
+  ),
+  databaseConnections: integer(
+    'NOMALY_DATABASE_CONNECTIONS',
+    20,
+    [4, 1000],
+    'connections',
+    'Most connections this process keeps to the database, beside three for listening and the queue.',
+  ),
+  acquireTimeoutMs: integer(
+    'NOMALY_DATABASE_ACQUIRE_TIMEOUT_MS',
+    10_000,
+    [100, 600_000],
+    'ms',
+    'How long a request waits for a free connection before it is refused with 503.',
+  ),
+  statementTimeoutMs: integer(
+    'NOMALY_DATABASE_STATEMENT_TIMEOUT_MS',
+    30_000,
+    [100, 3_600_000],
+    'ms',
+    'Longest time of one statement.',
+  ),
+  commitTimeoutMs: integer(
+    'NOMALY_DATABASE_COMMIT_TIMEOUT_MS',
+    15_000,
+    [100, 600_000],
+    'ms',
+    'How long a commit may take before its outcome is looked up on another connection.',
+  ),
+  maxBodyBytes: integer(
+    'NOMALY_MAX_BODY_BYTES',
+    67_108_864,
+    [1024, 1_073_741_824],
+    'bytes',
+    'Largest request body, counted after decompression.',
+  ),
+  maxSeriesPerRequest: integer(
+    'NOMALY_MAX_SERIES_PER_REQUEST',
+    20_000,
+    [1, 1_000_000],
+    'series',
+    'Most distinct series in one request; more is refused with the name of the tag that explodes.',
+  ),
+  workerConcurrency: integer(
+    'NOMALY_WORKER_CONCURRENCY',
+    Math.max(1, Math.min(8, availableParallelism())),
+    [1, 64],
+    'tasks',
+    'How many tasks this process works on at once.',
+  ),
+  drainTimeoutMs: integer(
+    'NOMALY_DRAIN_TIMEOUT_MS',
+    20_000,
+    [0, 600_000],
+    'ms',
+    'How long open requests and tasks may take to finish after SIGTERM.',
+  ),
+  selfWatchSeconds: integer(
+    'NOMALY_SELF_WATCH_SECONDS',
+    5,
+    [0, 3600],
+    's',
+    'How often the product records its own machine and database in the dataset `nomaly`; 0 turns it off.',
+  ),
+  logLevel: {
+    env: 'NOMALY_LOG_LEVEL',
+    kind: { type: 'choice', choices: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] },
+    fallback: 'warn',
+    description: 'What is logged to standard error.',
+  } as Option<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'>,
+  webhookPrivateAddresses: {
+    env: 'NOMALY_WEBHOOK_PRIVATE_ADDRESSES',
+    kind: { type: 'choice', choices: ['allow', 'refuse'] },
+    fallback: undefined,
+    fallbackText: '`allow` in the profile `embedded`, `refuse` in `production`',
+    description: 'Whether webhooks may go to loopback and private addresses.',
+  } as Option<'allow' | 'refuse' | undefined>,
+  clientUrl: {
+    env: 'NOMALY_URL',
+    kind: { type: 'url' },
+    fallback: undefined,
+    fallbackText: 'the server that runs on this data folder',
+    description: 'Which server the command line talks to.',
+  } as Option<string | undefined>,
+  clientApiKey: {
+    env: 'NOMALY_API_KEY',
+    kind: { type: 'text' },
+    fallback: undefined,
+    fallbackText: 'the admin key of this data folder',
+    secret: true,
+    description: 'The API key that the command line uses.',
+  } as Option<string | undefined>,
+} as const
+
+type Values<T> = { -readonly [K in keyof T]: T[K] extends Option<infer V> ? V : never }
+
+/** All settings, as read, with defaults filled in by {@link loadConfig}. */
+export type RawConfig = Values<typeof CONFIG_OPTIONS>

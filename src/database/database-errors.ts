@@ -1,0 +1,72 @@
+import pg from 'pg'
+import { NomalyError } from '../errors.ts'
+
+const LOSS_CODES = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EHOSTUNREACH'])
+// Class 08 is "connection exception"; 57P01–03 are shutdown, crash and "cannot connect now" (PostgreSQL manual, appendix A).
+const LOSS_STATES = /^(08...|57P0[123])$/
+
+/** Whether an error means that the connection, not the statement, failed. */
+export function isConnectionLoss(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = (error as { code?: unknown }).code
+  if (typeof code === 'string' && (LOSS_CODES.has(code) || LOSS_STATES.test(code))) return true
+  return /Connection terminated|Client has encountered a connection error|not queryable/.test(error.message)
+}
+
+/** Whether a transaction that failed like this may simply be run again: serialization failure or deadlock. */
+export function isRetryable(error: unknown): boolean {
+  const code = sqlState(error)
+  return code === '40001' || code === '40P01'
+}
+
+/** The SQLSTATE of an error, also of one that a {@link NomalyError} wraps. */
+export function sqlState(error: unknown): string | undefined {
+  if (error instanceof pg.DatabaseError) return error.code
+  if (error instanceof Error && error.cause !== undefined) return sqlState(error.cause)
+  return undefined
+}
+
+/** Turns what the driver throws into an error that says what to do; leaves what it does not know as it is. */
+export function toNomalyError(error: unknown): unknown {
+  if (error instanceof NomalyError || !(error instanceof Error)) return error
+  if (isConnectionLoss(error))
+    return new NomalyError('unavailable', 'The database does not answer.', {
+      hint: 'Try again in a moment; `nomaly status` shows whether it is up.',
+      retryAfterSeconds: 2,
+      cause: error,
+    })
+  if (/timeout exceeded when trying to connect/.test(error.message))
+    return new NomalyError('overloaded', 'All database connections are busy.', {
+      hint: 'Try again in a moment, or raise NOMALY_DATABASE_CONNECTIONS.',
+      retryAfterSeconds: 2,
+      cause: error,
+    })
+  switch (sqlState(error)) {
+    case '57014':
+      return new NomalyError('timeout', 'The database query took longer than its limit and was stopped.', {
+        hint: 'Ask for a shorter time range or fewer series.',
+        cause: error,
+      })
+    case '53100':
+      return new NomalyError('unavailable', 'The disk of the database is full.', {
+        hint: 'Free space on it; nothing that was acknowledged is lost.',
+        retryAfterSeconds: 30,
+        cause: error,
+      })
+    case '53300':
+      return new NomalyError('overloaded', 'The database server accepts no more connections.', {
+        hint: 'Lower NOMALY_DATABASE_CONNECTIONS or raise max_connections of the server.',
+        retryAfterSeconds: 2,
+        cause: error,
+      })
+    case '40001':
+    case '40P01':
+      return new NomalyError('unavailable', 'The write collided with another one and was undone.', {
+        hint: 'Send it again.',
+        retryAfterSeconds: 1,
+        cause: error,
+      })
+    default:
+      return error
+  }
+}

@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runner } from 'node-pg-migrate'
+import pg from 'pg'
+import { PgBoss } from 'pg-boss'
+import { NomalyError } from '../errors.ts'
+
+/** The sets of migrations, each a folder of numbered SQL files with a history of its own. */
+export type MigrationSet = 'core' | 'metrics-partitioned'
+
+export interface MigrationReport {
+  /** Names of the files that were applied now, in order. */
+  readonly applied: readonly string[]
+}
+
+export interface MigrateOptions {
+  /** Login that may create roles and schemas. */
+  readonly adminUrl: string
+  readonly sets: readonly MigrationSet[]
+  /** A login for the application itself, made or given a new password; left out, the login of the URL serves. */
+  readonly applicationLogin?: { readonly name: string; readonly password: string }
+}
+
+/** Where the SQL files stand: beside this module, in the sources as in what is published. */
+const MIGRATIONS_DIRECTORY = join(import.meta.dirname, 'migrations')
+
+/** Any number will do, as long as every version of the product takes the same. */
+const ADVISORY_LOCK = 4_207_310_001
+
+/**
+ * Brings a database to the schema of this version: roles, schemas, tables, queue. Only one process does so at a time.
+ * @throws NomalyError `conflict` when an applied file was changed, or the database is of a newer version.
+ */
+export async function migrate(options: MigrateOptions): Promise<MigrationReport> {
+  const client = new pg.Client({ connectionString: options.adminUrl, application_name: 'nomaly migrate' })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    await requireVersion(client)
+    await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])
+    await createRoles(client, options.applicationLogin)
+    await createSchemas(client)
+    const applied: string[] = []
+    for (const set of options.sets) applied.push(...(await applySet(client, set)))
+    await migrateQueue(client)
+    return { applied }
+  } finally {
+    await client.end()
+  }
+}
+
+async function requireVersion(client: pg.Client): Promise<void> {
+  const result = await client.query<{ version: string; label: string }>(
+    "select current_setting('server_version_num') as version, current_setting('server_version') as label",
+  )
+  const { version, label } = result.rows[0]!
+  if (Number(version) < 150_000)
+    throw new NomalyError('invalid_input', `This database server is PostgreSQL ${label}; Nomaly needs 15 or newer.`, {
+      hint: 'Upgrade the server, or leave DATABASE_URL unset to use the embedded one.',
+    })
+}
+
+async function createRoles(client: pg.Client, login: MigrateOptions['applicationLogin']): Promise<void> {
+  // Roles belong to the whole cluster: another database of it may be making them at this very moment.
+  for (const role of ['nomaly_owner', 'nomaly_app', 'nomaly_system'])
+    await client.query(`do $$ begin
+      if not exists (select from pg_roles where rolname = '${role}') then create role ${role} nologin; end if;
+    exception when duplicate_object or unique_violation then null; end $$`)
+  const logins = [client.escapeIdentifier((await currentUser(client)) ?? '')]
+  if (login !== undefined) {
+    const name = client.escapeIdentifier(login.name)
+    const exists = await client.query('select from pg_roles where rolname = $1', [login.name])
+    const verb = exists.rowCount === 0 ? 'create' : 'alter'
+    await client.query(
+      `${verb} role ${name} login noinherit nosuperuser nocreatedb nocreaterole password ${client.escapeLiteral(login.password)}`,
+    )
+    await client.query(`grant nomaly_app, nomaly_system to ${name}`)
+  }
+  const isSuperuser = await client.query<{ yes: boolean }>(
+    'select rolsuper as yes from pg_roles where rolname = current_user',
+  )
+  if (isSuperuser.rows[0]?.yes !== true)
+    for (const name of logins) await client.query(`grant nomaly_owner, nomaly_app, nomaly_system to ${name}`)
+}
+
+async function currentUser(client: pg.Client): Promise<string | undefined> {
+  const result = await client.query<{ name: string }>('select current_user::text as name')
+  return result.rows[0]?.name
+}
+
+async function createSchemas(client: pg.Client): Promise<void> {
+  await client.query(`
+    create schema if not exists nomaly authorization nomaly_owner;
+    create schema if not exists metrics authorization nomaly_owner;
+    create schema if not exists pgboss authorization nomaly_system;
+    grant usage on schema nomaly, metrics to nomaly_app, nomaly_system;`)
+}
+
+/** Applies what is new of one set, as the owner, and remembers the checksum of each file. */
+async function applySet(client: pg.Client, set: MigrationSet): Promise<string[]> {
+  const directory = join(MIGRATIONS_DIRECTORY, set)
+  const checksums = await readChecksums(directory)
+  await client.query('set role nomaly_owner')
+  try {
+    await client.query(
+      `create table if not exists nomaly.migration_checksums
+         (set_name text, name text, sha256 text not null, primary key (set_name, name))`,
+    )
+    await verifyChecksums(client, set, checksums)
+    const migrations = await runner({
+      dbClient: client,
+      dir: directory,
+      direction: 'up',
+      migrationsTable: `migrations_${set.replaceAll('-', '_')}`,
+      migrationsSchema: 'nomaly',
+      schema: 'nomaly',
+      noLock: true,
+      log: () => {},
+    })
+    for (const { name } of migrations)
+      await client.query('insert into nomaly.migration_checksums values ($1, $2, $3)', [set, name, checksums.get(name)])
+    return migrations.map(({ name }) => `${set}/${name}`)
+  } finally {
+    await client.query('reset role')
+  }
+}
+
+async function readChecksums(directory: string): Promise<Map<string, string>> {
+  const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).toSorted()
+  const entries = files.map(async (file) => {
+    const text = await readFile(join(directory, file))
+    return [file.replace(/\.sql$/, ''), createHash('sha256').update(text).digest('hex')] as const
+  })
+  return new Map(await Promise.all(entries))
+}
+
+async function verifyChecksums(client: pg.Client, set: string, checksums: Map<string, string>): Promise<void> {
+  const applied = await client.query<{ name: string; sha256: string }>(
+    'select name, sha256 from nomaly.migration_checksums where set_name = $1',
+    [set],
+  )
+  for (const { name, sha256 } of applied.rows) {
+    const expected = checksums.get(name)
+    if (expected === undefined)
+      throw new NomalyError('conflict', `The database has migration ${set}/${name}, which this version does not know.`, {
+        hint: 'A newer version of Nomaly has used this database: install that version or a later one.',
+      })
+    if (expected !== sha256)
+      throw new NomalyError('conflict', `Migration ${set}/${name} was changed after it had been applied.`, {
+        hint: 'Reinstall Nomaly: its files differ from those that made this database.',
+      })
+  }
+}
+
+/** The queue's own tables, made by its library, owned by the system role. */
+async function migrateQueue(client: pg.Client): Promise<void> {
+  await client.query('set role nomaly_system')
+  try {
+    const boss = new PgBoss({
+      schema: 'pgboss',
+      createSchema: false,
+      migrate: true,
+      supervise: false,
+      schedule: false,
+      registerInstance: false,
+      db: { executeSql: async (text, values) => client.query(text, values as unknown[]) },
+    })
+    await boss.start()
+    await boss.stop({ graceful: false, close: false })
+  } finally {
+    await client.query('reset role')
+  }
+}

@@ -1,0 +1,19 @@
+/** What processes tell each other: ids only, everything is read again. */
+export interface Notification {
+  /** `points`: a dataset has new ones. `events`: the relay has published. `keys`: an API key was revoked. */
+  readonly channel: 'points' | 'events' | 'keys'
+  readonly tenantId: string
+  /** Of a dataset on `points`; empty otherwise. */
+  readonly id: string
+}
+
+export type NotificationListener = (notification: Notification) => void
+
+/** Tells every process of an installation at once that something changed. Late or lost messages do no harm: receivers look for themselves from time to time. */
+export interface Notifier extends AsyncDisposable {
+  publish(notification: Notification): Promise<void>
+  /** Hears of what any process publishes, this one included. Answers how to stop. */
+  subscribe(listener: NotificationListener): () => void
+  /** Is called after every reconnect: whatever was said meanwhile was not heard. */
+  onReconnect(listener: () => void): () => void
+}

@@ -1,0 +1,99 @@
+import pg from 'pg'
+import type { Notification, NotificationListener, Notifier } from './notifier.ts'
+
+const CHANNEL = 'nomaly'
+const CHANNELS = new Set(['points', 'events', 'keys'])
+
+/** LISTEN and NOTIFY on a direct connection of its own: it would be lost through a transaction pool (PostgreSQL manual, NOTIFY). */
+export class PostgresNotifier implements Notifier {
+  readonly #url: string
+  readonly #log: (message: string) => void
+  readonly #listeners = new Set<NotificationListener>()
+  readonly #reconnectListeners = new Set<() => void>()
+  readonly #closing = new AbortController()
+  #client: pg.Client | undefined
+  #reconnecting: Promise<void> | undefined
+
+  private constructor(url: string, log: (message: string) => void) {
+    this.#url = url
+    this.#log = log
+  }
+
+  /** Connects and listens. */
+  static async connect(url: string, log: (message: string) => void): Promise<PostgresNotifier> {
+    const notifier = new PostgresNotifier(url, log)
+    await notifier.#connect()
+    return notifier
+  }
+
+  async publish(notification: Notification): Promise<void> {
+    // While the connection is away nobody is told: receivers look for themselves when they are back.
+    await this.#client
+      ?.query('select pg_notify($1, $2)', [
+        CHANNEL,
+        `${notification.channel} ${notification.tenantId} ${notification.id}`,
+      ])
+      .catch((error: Error) => this.#log(`A notification was not sent: ${error.message}`))
+  }
+
+  subscribe(listener: NotificationListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  onReconnect(listener: () => void): () => void {
+    this.#reconnectListeners.add(listener)
+    return () => this.#reconnectListeners.delete(listener)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    await this.#reconnecting?.catch(() => {})
+    await this.#client?.end().catch(() => {})
+  }
+
+  async #connect(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'nomaly notifier',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    })
+    client.on('notification', ({ payload }) => this.#deliver(payload ?? ''))
+    client.on('error', () => this.#lost(client))
+    client.on('end', () => this.#lost(client))
+    await client.connect()
+    await client.query(`listen ${CHANNEL}`)
+    this.#client = client
+  }
+
+  #lost(client: pg.Client): void {
+    if (this.#client !== client || this.#closing.signal.aborted) return
+    this.#client = undefined
+    this.#reconnecting = this.#reconnect()
+  }
+
+  async #reconnect(): Promise<void> {
+    this.#log('The connection for notifications was lost; connecting again.')
+    for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
+      try {
+        await this.#connect()
+        for (const listener of this.#reconnectListeners) listener()
+        return
+      } catch {
+        const waitMs = Math.min(10_000, 200 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random())
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, waitMs)
+          this.#closing.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+        })
+      }
+    }
+  }
+
+  #deliver(payload: string): void {
+    const [channel, tenantId, id] = payload.split(' ')
+    if (channel === undefined || !CHANNELS.has(channel) || tenantId === undefined) return
+    const notification = { channel: channel as Notification['channel'], tenantId, id: id ?? '' }
+    for (const listener of this.#listeners) listener(notification)
+  }
+}

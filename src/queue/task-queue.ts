@@ -1,0 +1,126 @@
+import { PgBoss, type Queue } from 'pg-boss'
+import type { Connection } from '../database/connection.ts'
+
+/** The kinds of tasks, and what each carries. */
+export interface TaskPayloads {
+  /** Executes a run of a job that is not streaming. */
+  'run-detection': { readonly tenantId: string; readonly runId: string }
+  /** Takes a streaming job over the points that have come since. */
+  'advance-stream': { readonly tenantId: string; readonly jobId: string }
+  /** Calls a tenant's webhook about one finding. */
+  'deliver-webhook': { readonly tenantId: string; readonly anomalyId: string; readonly deliveryId: string }
+}
+
+export type TaskName = keyof TaskPayloads
+
+export type TaskHandler<N extends TaskName> = (payload: TaskPayloads[N], signal: AbortSignal) => Promise<void>
+
+/**
+ * `short` keeps at most one task of a key waiting: a hundred notices of new points are one piece of work.
+ * How often a task is tried, and how patiently, depends on whether it calls the outside world.
+ */
+const QUEUES: Readonly<Record<TaskName, Omit<Queue, 'name'>>> = {
+  'run-detection': {
+    policy: 'short',
+    notify: true,
+    retryLimit: 10,
+    retryDelay: 1,
+    retryBackoff: true,
+    retryDelayMax: 30,
+    expireInSeconds: 86_000,
+    heartbeatSeconds: 30,
+    deleteAfterSeconds: 3_600,
+  },
+  'advance-stream': {
+    policy: 'short',
+    notify: true,
+    retryLimit: 3,
+    retryDelay: 1,
+    retryBackoff: true,
+    retryDelayMax: 30,
+    expireInSeconds: 3_600,
+    heartbeatSeconds: 30,
+    deleteAfterSeconds: 60,
+  },
+  'deliver-webhook': {
+    policy: 'short',
+    notify: true,
+    retryLimit: 12,
+    retryDelay: 2,
+    retryBackoff: true,
+    retryDelayMax: 3_600,
+    expireInSeconds: 60,
+    deleteAfterSeconds: 86_400,
+  },
+}
+
+/** Tasks kept in PostgreSQL: sent inside the transaction they follow from, done at least once. */
+export class TaskQueue {
+  readonly #boss: PgBoss
+  readonly #log: (message: string) => void
+  #started = false
+
+  constructor(url: string, log: (message: string) => void) {
+    this.#log = log
+    this.#boss = new PgBoss({
+      connectionString: url,
+      // Its tables are the system's; everything it does runs under that role.
+      options: '-c role=nomaly_system',
+      application_name: 'nomaly queue',
+      max: 2,
+      schema: 'pgboss',
+      migrate: false,
+      createSchema: false,
+      schedule: false,
+      registerInstance: false,
+      useListenNotify: true,
+      superviseIntervalSeconds: 15,
+      monitorIntervalSeconds: 15,
+    })
+    this.#boss.on('error', (error) => this.#log(`The queue reports: ${error.message}`))
+  }
+
+  /** Connects, and makes the queues where they are missing. */
+  async start(): Promise<void> {
+    await this.#boss.start()
+    for (const [name, options] of Object.entries(QUEUES)) await this.#boss.createQueue(name, options)
+    this.#started = true
+  }
+
+  /** Sends a task in the transaction of `connection`: it exists if and only if that commits. */
+  async send<N extends TaskName>(
+    connection: Connection,
+    name: N,
+    payload: TaskPayloads[N],
+    options: { readonly key: string; readonly back: 'nomaly_app' | 'nomaly_system' },
+  ): Promise<void> {
+    await connection.as('nomaly_system', options.back, () =>
+      this.#boss.send(name, payload, {
+        singletonKey: options.key,
+        db: { executeSql: async (text, values) => connection.client.query(text, values as unknown[]) },
+      }),
+    )
+  }
+
+  /** Works on tasks of one kind, some at once, until {@link stop}. */
+  async work<N extends TaskName>(
+    name: N,
+    concurrency: number,
+    handler: TaskHandler<N>,
+  ): Promise<void> {
+    await this.#boss.work<TaskPayloads[N]>(
+      name,
+      { localConcurrency: concurrency, batchSize: 1, pollingIntervalSeconds: 2, notifyPollingIntervalSeconds: 5 },
+      async (tasks) => {
+        for (const task of tasks) await handler(task.data, task.signal)
+      },
+    )
+  }
+
+  /** Stops taking tasks, and waits for those in hand. */
+  async stop(timeoutMs: number): Promise<void> {
+    if (!this.#started) return
+    this.#started = false
+    await this.#boss.stop({ graceful: true, timeout: timeoutMs })
+  }
+}
