@@ -1,0 +1,174 @@
+import { parse, type Options, type Parser } from 'csv-parse'
+import { NomalyError } from '../errors.ts'
+import type { ColumnPlan } from './column-plan.ts'
+import { detectDelimiter, hasHeader, headerNames, usualWidth } from './csv-dialect.ts'
+import { CsvRows } from './csv-rows.ts'
+import { lineTooLong } from './line-blocks.ts'
+import { INPUT_LIMITS, type ParsedChunk, type ParseOptions } from './parsed-points.ts'
+import { PointCollector } from './point-collector.ts'
+import { recogniseColumns } from './recognise-columns.ts'
+import { legacyTextAsUtf8 } from './text-encoding.ts'
+
+/** Rows the columns are recognised from. */
+const SAMPLE_ROWS = 1000
+const SAMPLE_BYTES = 65_536
+
+interface Row {
+  readonly cells: string[]
+  readonly line: number
+}
+
+/** Points of a CSV table, in chunks that carry how the columns were read; see {@link parsePoints}. */
+export async function* parseCsv(
+  input: AsyncIterable<Uint8Array>,
+  options: ParseOptions,
+): AsyncGenerator<ParsedChunk> {
+  const collector = new PointCollector(options.maxRejectedListed)
+  let sample: Row[] | undefined = []
+  let rows: CsvRows | undefined
+  let delimiter = ','
+  const begin = (): CsvRows => {
+    const { header, body, outside } = splitHeader(sample!)
+    for (const row of outside) collector.reject(row.line, 'row: stands before the table')
+    const plan = recogniseColumns(
+      header,
+      body.map((row) => row.cells),
+      {
+        preferDecimalComma: delimiter === ';',
+        ...(options.columns === undefined ? {} : { columns: options.columns }),
+      },
+    )
+    checkPlan(plan, body.length, options.rowStepMs)
+    const made = new CsvRows(plan, collector, options.rowStepMs)
+    sample = undefined
+    pending.push(...body)
+    return made
+  }
+  const pending: Row[] = []
+  for await (const row of csvRows(input, collector, (found) => (delimiter = found))) {
+    if (sample !== undefined) {
+      sample.push(row)
+      if (sample.length < SAMPLE_ROWS) continue
+      rows = begin()
+    } else pending.push(row)
+    for (const { cells, line } of pending) {
+      for (const _ of rows!.add(cells, line)) yield { ...collector.take(), columns: rows!.plan }
+    }
+    pending.length = 0
+  }
+  if (sample !== undefined && sample.length > 0) {
+    rows = begin()
+    for (const { cells, line } of pending) {
+      for (const _ of rows.add(cells, line)) yield { ...collector.take(), columns: rows.plan }
+    }
+  }
+  if (collector.pending || rows !== undefined) {
+    yield { ...collector.take(), ...(rows === undefined ? {} : { columns: rows.plan }) }
+  }
+}
+
+function splitHeader(rows: readonly Row[]): { header: string[]; body: Row[]; outside: Row[] } {
+  const width = usualWidth(rows.map((row) => row.cells))
+  let start = 0
+  while (start < rows.length - 1 && rows[start]!.cells.length !== width && start < 20) start += 1
+  const table = rows.slice(start)
+  const shaped = table.filter((row) => row.cells.length === width).map((row) => row.cells)
+  const named = table[0]?.cells.length === width && hasHeader(shaped)
+  const names = named ? table[0]!.cells : Array.from({ length: width }, () => '')
+  return { header: headerNames(names), body: named ? table.slice(1) : table, outside: rows.slice(0, start) }
+}
+
+function checkPlan(plan: ColumnPlan, rows: number, rowStepMs: number | undefined): void {
+  if (rows === 0) return
+  const found = [...plan.values, ...plan.tags, ...plan.ignored]
+    .toSorted((a, b) => a.index - b.index)
+    .map((column) => `"${column.name}": ${column.reason}`)
+    .slice(0, 10)
+    .join(' ')
+  if (plan.time === undefined && rowStepMs === undefined) {
+    throw new NomalyError('invalid_input', 'No column holds times.', {
+      hint:
+        'Looked for ISO 8601, year-month-day, day.month.year, month/day/year, names of months, and numbers since 1970 ' +
+        `in s, ms, µs or ns. Found ${found}`,
+      problems: [{ field: 'time column', reason: 'no column of times was found' }],
+    })
+  }
+  if (plan.values.length > 0) return
+  throw new NomalyError('invalid_input', 'No column holds numbers to watch.', {
+    hint: `Found ${found === '' ? 'only times' : found}`,
+    problems: [{ field: 'value column', reason: 'no column of numbers was found' }],
+  })
+}
+
+/** Records with the line each starts on; what csv-parse refuses is refused with that line. */
+async function* csvRows(
+  input: AsyncIterable<Uint8Array>,
+  collector: PointCollector,
+  onDelimiter: (delimiter: string) => void,
+): AsyncGenerator<Row> {
+  let parser: Parser | undefined
+  let failure: unknown
+  let nextLine = 1
+  let head = Buffer.alloc(0)
+  const open = (): Parser => {
+    const { delimiter, skipLines } = detectDelimiter(head.subarray(0, SAMPLE_BYTES).toString('utf8'))
+    onDelimiter(delimiter)
+    const options: Options = {
+      delimiter,
+      from_line: 1 + skipLines,
+      info: true,
+      max_record_size: INPUT_LIMITS.maxLineBytes,
+      record_delimiter: ['\r\n', '\n', '\r'],
+      relax_column_count: true,
+      relax_quotes: true,
+      skip_empty_lines: true,
+    }
+    return parse(options).on('error', (error) => (failure = error))
+  }
+  function* records(): Generator<Row> {
+    for (let read = parser!.read(); read !== null; read = parser!.read()) {
+      const { record, info } = read as { record: string[]; info: { lines: number } }
+      // `lines` counts the line the record ends on; a quoted line end inside makes it start earlier.
+      yield { cells: record, line: Math.max(nextLine, info.lines - inner(record)) }
+      nextLine = info.lines + 1
+    }
+  }
+  try {
+    for await (const block of legacyTextAsUtf8(input)) {
+      if (parser === undefined) {
+        head = Buffer.concat([head, block])
+        if (head.length < SAMPLE_BYTES) continue
+        parser = open()
+        parser.write(head)
+      } else parser.write(block)
+      yield* records()
+      if (failure !== undefined) break
+    }
+    parser ??= open()
+    if (head.length < SAMPLE_BYTES) parser.write(head)
+    yield* records()
+    if (failure === undefined) {
+      const ended = new Promise<void>((resolve) => parser!.once('end', resolve).once('close', resolve))
+      parser.end()
+      yield* records()
+      await ended
+    }
+  } finally {
+    parser?.destroy()
+  }
+  if (failure !== undefined) refuse(failure, collector, nextLine)
+}
+
+function inner(record: readonly string[]): number {
+  let ends = 0
+  for (const cell of record) if (cell.includes('\n')) ends += cell.split('\n').length - 1
+  return ends
+}
+
+function refuse(failure: unknown, collector: PointCollector, line: number): void {
+  const code = (failure as { code?: string }).code ?? ''
+  if (code === 'CSV_MAX_RECORD_SIZE') throw lineTooLong(line, 'line')
+  const reason =
+    code === 'CSV_QUOTE_NOT_CLOSED' ? 'a quote is opened and never closed' : 'not readable as CSV'
+  collector.reject(line, `row: ${reason}; nothing after it was read`)
+}

@@ -1,0 +1,138 @@
+import { POINT_LIMITS, type SeriesKey } from '../metrics/metrics-engine.ts'
+import { CHUNK_POINTS, type ParsedChunk, type RejectedLine } from './parsed-points.ts'
+import { parseTime } from './parse-time.ts'
+import { describe, SeriesTable } from './series-table.ts'
+
+const TIME_EXPECTED = 'expected ISO 8601 (2026-01-31T12:00:00Z) or a number since 1970 in s, ms, µs or ns'
+const WORDS: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity, '-Infinity': -Infinity }
+
+/** Gathers points and refusals of one input into chunks. */
+export class PointCollector {
+  readonly table = new SeriesTable()
+  readonly #series = new Uint32Array(CHUNK_POINTS)
+  readonly #times = new Float64Array(CHUNK_POINTS)
+  readonly #values = new Float64Array(CHUNK_POINTS)
+  readonly #lines = new Uint32Array(CHUNK_POINTS)
+  #size = 0
+  #rejected: RejectedLine[] = []
+  #rejectedTotal = 0
+  #mayList: number
+
+  constructor(maxRejectedListed = 100) {
+    this.#mayList = maxRejectedListed
+  }
+
+  /** The chunk must be taken before another point is added. */
+  get full(): boolean {
+    return this.#size === CHUNK_POINTS
+  }
+
+  /** There is something to take. */
+  get pending(): boolean {
+    return this.#size > 0 || this.#rejectedTotal > 0
+  }
+
+  reject(line: number, reason: string): void {
+    this.#rejectedTotal += 1
+    if (this.#mayList === 0) return
+    this.#mayList -= 1
+    this.#rejected.push({ line, reason })
+  }
+
+  /** Adds a point whose parts are known to be good. */
+  push(series: number, timeMs: number, value: number, line: number): void {
+    const at = this.#size
+    this.#series[at] = series
+    this.#times[at] = timeMs
+    this.#values[at] = value
+    this.#lines[at] = line
+    this.#size = at + 1
+  }
+
+  /** Adds one JSON point, or refuses it. */
+  addRecord(record: unknown, line: number): void {
+    if (typeof record !== 'object' || record === null || Array.isArray(record)) {
+      this.reject(
+        line,
+        `point: expected an object like {"time":…,"metric":…,"value":…}, found ${describe(record)}`,
+      )
+      return
+    }
+    const point = record as Record<string, unknown>
+    const time = point.time ?? point.timestamp ?? point.ts
+    const timeMs = parseTime(time)
+    if (!(timeMs >= POINT_LIMITS.minTimeMs && timeMs <= POINT_LIMITS.maxTimeMs)) {
+      this.reject(line, timeProblem(time, timeMs))
+      return
+    }
+    let value = point.value
+    if (typeof value === 'number') {
+      if (!(Math.abs(value) <= POINT_LIMITS.maxAbsoluteValue)) {
+        this.reject(line, valueTooLarge('value'))
+        return
+      }
+    } else {
+      const word = typeof value === 'string' && Object.hasOwn(WORDS, value) ? WORDS[value] : undefined
+      if (word === undefined) {
+        this.reject(
+          line,
+          `value: expected a number, "NaN", "Infinity" or "-Infinity", found ${describe(value)}`,
+        )
+        return
+      }
+      value = word
+    }
+    const series = this.table.find(point.metric ?? 'value', point.tags)
+    if (typeof series === 'string') this.reject(line, series)
+    else this.push(series, timeMs, value as number, line)
+  }
+
+  /** What was gathered since the last call; keys are only those of this chunk. */
+  take(): ParsedChunk {
+    const keys: SeriesKey[] = []
+    const series = new Uint32Array(this.#size)
+    const local = new Map<number, number>()
+    let last = -1
+    let lastLocal = -1
+    for (let at = 0; at < this.#size; at += 1) {
+      const index = this.#series[at]!
+      if (index !== last) {
+        let here = local.get(index)
+        if (here === undefined) {
+          here = keys.push(this.table.keys[index]!) - 1
+          local.set(index, here)
+        }
+        last = index
+        lastLocal = here
+      }
+      series[at] = lastLocal
+    }
+    const chunk = {
+      points: {
+        keys,
+        series,
+        timesMs: this.#times.slice(0, this.#size),
+        values: this.#values.slice(0, this.#size),
+        lines: this.#lines.slice(0, this.#size),
+      },
+      rejected: this.#rejected,
+      rejectedTotal: this.#rejectedTotal,
+    }
+    this.#size = 0
+    this.#rejected = []
+    this.#rejectedTotal = 0
+    return chunk
+  }
+}
+
+/** Why a value beyond the limit is refused. */
+export function valueTooLarge(field: string): string {
+  return `${field}: beyond ±${POINT_LIMITS.maxAbsoluteValue}, such values would overflow sums`
+}
+
+/** Why a time is refused: missing, unreadable, or out of range. */
+export function timeProblem(time: unknown, timeMs: number): string {
+  if (time === undefined || time === null) return `time: missing, ${TIME_EXPECTED}`
+  if (Number.isNaN(timeMs)) return `time: ${describe(time)} is not a time, ${TIME_EXPECTED}`
+  return `time: ${describe(time)} is outside 1970-01-01 to 2100-01-01`
+}
