@@ -1,127 +1,128 @@
-import type { Baseline } from "./baseline.ts";
-import { SeasonalProfile } from "./seasonal-profile.ts";
-import { SortedWindow } from "./sorted-window.ts";
-import type { StateReader, StateWriter } from "./state-codec.ts";
+import type { Baseline } from './baseline.ts'
+import { SeasonalProfile } from './seasonal-profile.ts'
+import { SortedWindow } from './sorted-window.ts'
+import type { StateReader, StateWriter } from './state-codec.ts'
 
 /** The ways in which a point can be unusual; each is calibrated by itself and gets its share of the false-alarm budget. */
 export const CHANNELS = [
-  "above",
-  "below",
-  "jump-up",
-  "jump-down",
-  "long-above",
-  "long-below",
-  "restless",
-  "frozen",
-] as const;
-export type Channel = (typeof CHANNELS)[number];
+  'above',
+  'below',
+  'jump-up',
+  'jump-down',
+  'long-above',
+  'long-below',
+  'restless',
+  'frozen',
+] as const
+export type Channel = (typeof CHANNELS)[number]
 
-const LARGEST_Z = 1e6;
-const SLOW_GAIN = 1 / 12;
-const SLOW_CLIP = 6;
-const STEP_WINDOW = 257;
+const LARGEST_Z = 1e6
+const SLOW_GAIN = 1 / 12
+const SLOW_CLIP = 6
+const STEP_WINDOW = 257
 
 /** Scores each point against what is normal now: baseline, season and the usual step from one point to the next. */
 export class DeviationScorer {
   /** The last point's score by channel, in the order of {@link CHANNELS}. */
-  readonly scores = new Float64Array(CHANNELS.length);
+  readonly scores = new Float64Array(CHANNELS.length)
   /** What was expected of the last point, and one usual deviation there; NaN while warming up. */
-  expected = Number.NaN;
-  scale = Number.NaN;
-  readonly #baseline: Baseline;
-  readonly #profile: SeasonalProfile | undefined;
-  readonly #steps = new SortedWindow(STEP_WINDOW);
-  #previous = Number.NaN;
-  #slow = 0;
-  #restless = 1;
-  #same = 0;
-  #usualLevel = 0;
+  expected = Number.NaN
+  scale = Number.NaN
+  readonly #baseline: Baseline
+  readonly #profile: SeasonalProfile | undefined
+  readonly #steps = new SortedWindow(STEP_WINDOW)
+  #previous = Number.NaN
+  #slow = 0
+  #restless = 1
+  #same = 0
+  #usualLevel = 0
 
   constructor(baseline: Baseline, profile: SeasonalProfile | undefined) {
-    this.#baseline = baseline;
-    this.#profile = profile;
+    this.#baseline = baseline
+    this.#profile = profile
   }
 
   get ready(): boolean {
-    return this.#baseline.ready && this.#steps.size >= 16;
+    return this.#baseline.ready && this.#steps.size >= 16
   }
 
   /** Scores a point and takes it in. `resolution` is the smallest difference between values that means anything; `inflate` multiplies the scores. */
   take(timeMs: number, value: number, resolution: number, inflate = 1): void {
-    const { scores } = this;
-    const offset = this.#profile?.offset(timeMs) ?? 0;
-    const spread = this.#profile?.spread(timeMs) ?? 1;
-    const level = value - offset;
-    const wasReady = this.ready;
-    const center = this.#baseline.center;
-    const floor = Math.max(resolution / 2, Math.abs(this.#usualLevel) * 1e-9, 1e-300);
-    this.#usualLevel = Number.isNaN(center) ? value : center;
-    const scale = Math.max(this.#baseline.scale * spread, floor);
-    const residual = level - center;
-    const z = this.#baseline.ready ? clip(residual / scale, LARGEST_Z) : 0;
-    const step = Number.isNaN(this.#previous) ? 0 : level - this.#previous;
-    const stepScale =
-      this.#steps.size >= 16 ? Math.max(this.#stepScale(), floor, scale * 0.1) : scale;
-    const stepZ =
-      this.#steps.size >= 16 ? clip((step - this.#steps.quantile(0.5)) / stepScale, LARGEST_Z) : 0;
-    this.#slow += SLOW_GAIN * (clip(z, SLOW_CLIP) - this.#slow);
-    this.#restless += SLOW_GAIN * (Math.min(Math.abs(stepZ), SLOW_CLIP) - this.#restless);
-    this.#same = step === 0 ? this.#same + 1 : 0;
-    scores[0] = z * inflate;
-    scores[1] = -z * inflate;
-    scores[2] = stepZ;
-    scores[3] = -stepZ;
-    scores[4] = this.#slow * inflate;
-    scores[5] = -this.#slow * inflate;
-    scores[6] = this.#restless;
-    scores[7] = this.#same;
-    this.expected = wasReady ? center + offset : Number.NaN;
-    this.scale = wasReady ? scale : Number.NaN;
-    if (!Number.isNaN(this.#previous)) this.#steps.push(step);
-    this.#previous = level;
-    this.#baseline.update(level, z);
-    if (wasReady) this.#profile?.update(timeMs, residual, z);
+    const { scores } = this
+    const offset = this.#profile?.offset(timeMs) ?? 0
+    const spread = this.#profile?.spread(timeMs) ?? 1
+    const level = value - offset
+    const wasReady = this.ready
+    const center = this.#baseline.center
+    const amplitude = this.#profile?.amplitude ?? 0
+    // On and off, day by day: the step between two states is no measure of precision once the season explains it.
+    const grain = amplitude > 0 ? Math.min(resolution / 2, amplitude / 20) : resolution / 2
+    const floor = Math.max(grain, Math.abs(this.#usualLevel) * 1e-9, amplitude / 200, 1e-300)
+    this.#usualLevel = Number.isNaN(center) ? value : center
+    const scale = Math.max(this.#baseline.scale * spread, floor)
+    const residual = level - center
+    const z = this.#baseline.ready ? clip(residual / scale, LARGEST_Z) : 0
+    const step = Number.isNaN(this.#previous) ? 0 : level - this.#previous
+    const stepScale = this.#steps.size >= 16 ? Math.max(this.#stepScale(), floor, scale * 0.1) : scale
+    const stepZ = this.#steps.size >= 16 ? clip((step - this.#steps.quantile(0.5)) / stepScale, LARGEST_Z) : 0
+    this.#slow += SLOW_GAIN * (clip(z, SLOW_CLIP) - this.#slow)
+    this.#restless += SLOW_GAIN * (Math.min(Math.abs(stepZ), SLOW_CLIP) - this.#restless)
+    this.#same = step === 0 ? this.#same + 1 : 0
+    scores[0] = z * inflate
+    scores[1] = -z * inflate
+    scores[2] = stepZ
+    scores[3] = -stepZ
+    scores[4] = this.#slow * inflate
+    scores[5] = -this.#slow * inflate
+    scores[6] = this.#restless
+    scores[7] = this.#same
+    this.expected = wasReady ? center + offset : Number.NaN
+    this.scale = wasReady ? scale : Number.NaN
+    if (!Number.isNaN(this.#previous)) this.#steps.push(step)
+    this.#previous = level
+    this.#baseline.update(level, z)
+    if (wasReady) this.#profile?.update(timeMs, residual, z)
   }
 
   /** Learns the season from bins of the past; does nothing without one. */
   learnSeason(bins: Float64Array, originMs: number, widthMs: number): void {
-    this.#profile?.learn(bins, originMs, widthMs);
+    this.#profile?.learn(bins, originMs, widthMs)
   }
 
   /** After a gap the step to the next point says nothing. */
   forgetPrevious(): void {
-    this.#previous = Number.NaN;
-    this.#same = 0;
+    this.#previous = Number.NaN
+    this.#same = 0
   }
 
   write(writer: StateWriter): void {
-    this.#baseline.write(writer);
-    this.#profile?.write(writer);
-    this.#steps.write(writer);
+    this.#baseline.write(writer)
+    this.#profile?.write(writer)
+    this.#steps.write(writer)
     for (const value of [this.#previous, this.#slow, this.#restless, this.#same, this.#usualLevel])
-      writer.number(value);
+      writer.number(value)
   }
 
   read(reader: StateReader): void {
-    this.#baseline.read(reader);
-    this.#profile?.read(reader);
-    this.#steps.read(reader);
-    this.#previous = reader.number();
-    this.#slow = reader.number();
-    this.#restless = reader.number();
-    this.#same = reader.number();
-    this.#usualLevel = reader.number();
+    this.#baseline.read(reader)
+    this.#profile?.read(reader)
+    this.#steps.read(reader)
+    this.#previous = reader.number()
+    this.#slow = reader.number()
+    this.#restless = reader.number()
+    this.#same = reader.number()
+    this.#usualLevel = reader.number()
   }
 
   #stepScale(): number {
-    const s = this.#steps;
+    const s = this.#steps
     return Math.max(
       (s.quantile(0.75) - s.quantile(0.25)) / 1.349,
       (s.quantile(0.95) - s.quantile(0.05)) / 3.29 / 2,
-    );
+    )
   }
 }
 
 function clip(value: number, limit: number): number {
-  return value > limit ? limit : value < -limit ? -limit : value;
+  return value > limit ? limit : value < -limit ? -limit : value
 }

@@ -1,68 +1,68 @@
-import { scoreOfRarity, severityOf } from "./finding.ts";
-import type { Finding } from "./finding.ts";
-import { CHANNELS } from "./deviation-scorer.ts";
-import type { StateReader, StateWriter } from "./state-codec.ts";
+import { scoreOfRarity, severityOf } from './finding.ts'
+import type { Finding } from './finding.ts'
+import { CHANNELS } from './deviation-scorer.ts'
+import type { StateReader, StateWriter } from './state-codec.ts'
 
 /** A point that was found unusual, with what would have been normal. */
 export interface FlaggedPoint {
-  readonly timeMs: number;
-  readonly observed: number;
-  readonly expected: number;
-  readonly lower: number;
-  readonly upper: number;
-  readonly channel: number;
-  readonly decades: number;
-  readonly probability: number;
+  readonly timeMs: number
+  readonly observed: number
+  readonly expected: number
+  readonly lower: number
+  readonly upper: number
+  readonly channel: number
+  readonly decades: number
+  readonly probability: number
   /** The point's scores by channel. */
-  readonly scores: Float64Array;
+  readonly scores: Float64Array
 }
 
-const FIELDS = 16;
+const FIELDS = 16
 
 /** Joins flagged points to events: one alarm each, however many points it has (peak suppression). */
 export class EventTracker {
-  #event: Float64Array | undefined;
-  #peakScores = new Float64Array(CHANNELS.length);
+  #event: Float64Array | undefined
+  #peakScores = new Float64Array(CHANNELS.length)
 
   /** Whether an event is under way. */
   get open(): boolean {
-    return this.#event !== undefined;
+    return this.#event !== undefined
   }
 
   /** How many points of the event were flagged. */
   get flagged(): number {
-    return this.#event?.[13] ?? 0;
+    return this.#event?.[13] ?? 0
   }
 
   get lastFlaggedMs(): number {
-    return this.#event?.[1] ?? Number.NEGATIVE_INFINITY;
+    return this.#event?.[1] ?? Number.NEGATIVE_INFINITY
   }
 
   /** Scores at the most extreme point. */
   get peakScores(): Float64Array {
-    return this.#peakScores;
+    return this.#peakScores
   }
 
   flag(point: FlaggedPoint): void {
-    const e = this.#event;
+    const e = this.#event
     if (e === undefined) {
-      this.#event = new Float64Array(FIELDS);
-      this.#event[0] = point.timeMs;
-      this.#event[2] = point.timeMs;
-      this.#event[11] = point.decades;
-      this.#event[12] = point.channel;
-      this.#peak(this.#event, point);
-    } else if (point.decades > e[8]!) this.#peak(e, point);
-    this.#event![1] = point.timeMs;
-    this.#event![13]!++;
+      this.#event = new Float64Array(FIELDS)
+      this.#event[0] = point.timeMs
+      this.#event[2] = point.timeMs
+      this.#event[11] = point.decades
+      this.#event[12] = point.channel
+      this.#peak(this.#event, point)
+    } else if (point.decades > e[8]!) this.#peak(e, point)
+    this.#event![1] = point.timeMs
+    this.#event![13]!++
   }
 
   /** The event as it stands. */
   finding(open: boolean, explain: (event: EventFacts) => string): Finding | undefined {
-    const e = this.#event;
-    if (e === undefined) return undefined;
-    const channel = CHANNELS[e[9]!]!;
-    const score = scoreOfRarity(e[8]!);
+    const e = this.#event
+    if (e === undefined) return undefined
+    const channel = CHANNELS[e[9]!]!
+    const score = scoreOfRarity(e[8]!)
     const facts: EventFacts = {
       channel,
       startMs: e[0]!,
@@ -74,7 +74,7 @@ export class EventTracker {
       upper: e[7]!,
       decades: e[8]!,
       probability: e[10]!,
-    };
+    }
     return {
       startMs: facts.startMs,
       endMs: facts.endMs,
@@ -91,54 +91,54 @@ export class EventTracker {
       direction: directionOf(facts),
       explanation: explain(facts),
       open,
-    };
+    }
   }
 
   close(): void {
-    this.#event = undefined;
+    this.#event = undefined
   }
 
   write(writer: StateWriter): void {
-    writer.numbers(this.#event ?? []);
-    writer.numbers(this.#peakScores);
+    writer.numbers(this.#event ?? [])
+    writer.numbers(this.#peakScores)
   }
 
   read(reader: StateReader): void {
-    const event = new Float64Array(FIELDS);
-    this.#event = reader.numbers(event) === 0 ? undefined : event;
-    reader.numbers(this.#peakScores);
+    const event = new Float64Array(FIELDS)
+    this.#event = reader.numbers(event) === 0 ? undefined : event
+    reader.numbers(this.#peakScores)
   }
 
   #peak(e: Float64Array, point: FlaggedPoint): void {
-    e[3] = point.timeMs;
-    e[4] = point.observed;
-    e[5] = point.expected;
-    e[6] = point.lower;
-    e[7] = point.upper;
-    e[8] = point.decades;
-    e[9] = point.channel;
-    e[10] = point.probability;
-    this.#peakScores.set(point.scores);
+    e[3] = point.timeMs
+    e[4] = point.observed
+    e[5] = point.expected
+    e[6] = point.lower
+    e[7] = point.upper
+    e[8] = point.decades
+    e[9] = point.channel
+    e[10] = point.probability
+    this.#peakScores.set(point.scores)
   }
 }
 
 /** What is known of an event, for its explanation. */
 export interface EventFacts {
-  readonly channel: (typeof CHANNELS)[number];
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly peakMs: number;
-  readonly observed: number;
-  readonly expected: number;
-  readonly lower: number;
-  readonly upper: number;
-  readonly decades: number;
-  readonly probability: number;
+  readonly channel: (typeof CHANNELS)[number]
+  readonly startMs: number
+  readonly endMs: number
+  readonly peakMs: number
+  readonly observed: number
+  readonly expected: number
+  readonly lower: number
+  readonly upper: number
+  readonly decades: number
+  readonly probability: number
 }
 
-function directionOf(facts: EventFacts): Finding["direction"] {
-  if (facts.channel === "restless" || facts.channel === "frozen") return "pattern";
-  if (facts.channel === "above" || facts.channel === "long-above" || facts.channel === "jump-up")
-    return "above";
-  return "below";
+function directionOf(facts: EventFacts): Finding['direction'] {
+  if (facts.channel === 'restless' || facts.channel === 'frozen') return 'pattern'
+  if (facts.channel === 'above' || facts.channel === 'long-above' || facts.channel === 'jump-up')
+    return 'above'
+  return 'below'
 }

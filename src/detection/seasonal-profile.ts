@@ -1,112 +1,121 @@
-import type { StateReader, StateWriter } from "./state-codec.ts";
+import type { StateReader, StateWriter } from './state-codec.ts'
 
-const MOST_PHASES = 336;
-const CLIP = 3;
+const MOST_PHASES = 336
+const CLIP = 3
 
 /** The usual course of one period: per phase a centre (relative to the level) and how lively that phase is compared to the others. */
 export class SeasonalProfile {
-  readonly periodMs: number;
-  readonly #phases: number;
-  readonly #centers: Float64Array;
-  readonly #liveliness: Float64Array;
-  readonly #gain: number;
+  readonly periodMs: number
+  readonly #phases: number
+  readonly #centers: Float64Array
+  readonly #liveliness: Float64Array
+  readonly #gain: number
+  #amplitude = 0
 
   constructor(periodMs: number, stepMs: number, gain: number) {
-    this.periodMs = periodMs;
-    this.#phases = phasesOf(periodMs, stepMs);
-    this.#centers = new Float64Array(this.#phases);
-    this.#liveliness = new Float64Array(this.#phases).fill(1);
-    this.#gain = gain;
+    this.periodMs = periodMs
+    this.#phases = phasesOf(periodMs, stepMs)
+    this.#centers = new Float64Array(this.#phases)
+    this.#liveliness = new Float64Array(this.#phases).fill(1)
+    this.#gain = gain
   }
 
   /** Learns from bins of the past: the median over the repetitions, each relative to the median of the period around it. */
   learn(bins: Float64Array, originMs: number, widthMs: number): void {
-    const perPeriod = Math.max(1, Math.round(this.periodMs / widthMs));
-    const gathered: number[][] = Array.from({ length: this.#phases }, () => []);
-    const levels = blockMedians(bins, perPeriod);
+    const perPeriod = Math.max(1, Math.round(this.periodMs / widthMs))
+    const gathered: number[][] = Array.from({ length: this.#phases }, () => [])
+    const levels = blockMedians(bins, perPeriod)
     for (let i = 0; i < bins.length; i++) {
-      const value = bins[i]! - levels[Math.floor(i / perPeriod)]!;
-      if (Number.isNaN(value)) continue;
-      const from = this.#position(originMs + i * widthMs);
-      const width = Math.max(1, Math.round((widthMs / this.periodMs) * this.#phases));
-      for (let k = 0; k < width; k++) gathered[Math.floor(from + k) % this.#phases]!.push(value);
+      const value = bins[i]! - levels[Math.floor(i / perPeriod)]!
+      if (Number.isNaN(value)) continue
+      const from = this.#position(originMs + i * widthMs)
+      const width = Math.max(1, Math.round((widthMs / this.periodMs) * this.#phases))
+      for (let k = 0; k < width; k++) gathered[Math.floor(from + k) % this.#phases]!.push(value)
     }
     for (let p = 0; p < this.#phases; p++)
-      this.#centers[p] = gathered[p]!.length === 0 ? Number.NaN : median(gathered[p]!);
-    this.#fillHoles();
+      this.#centers[p] = gathered[p]!.length === 0 ? Number.NaN : median(gathered[p]!)
+    this.#fillHoles()
+    this.#amplitude =
+      this.#centers.reduce((a, b) => Math.max(a, b)) - this.#centers.reduce((a, b) => Math.min(a, b))
+  }
+
+  /** From the lowest to the highest centre. */
+  get amplitude(): number {
+    return this.#amplitude
   }
 
   /** What to expect at this time, relative to the level. */
   offset(timeMs: number): number {
-    return this.#centers[Math.floor(this.#position(timeMs))]!;
+    return this.#centers[Math.floor(this.#position(timeMs))]!
   }
 
   /** How lively this phase is compared to all, around 1. */
   spread(timeMs: number): number {
-    return this.#liveliness[Math.floor(this.#position(timeMs))]!;
+    return this.#liveliness[Math.floor(this.#position(timeMs))]!
   }
 
   /** Takes in how far the value lay from what was expected (`residual`), and that in scales (`z`). */
   update(timeMs: number, residual: number, z: number): void {
-    const phase = Math.floor(this.#position(timeMs));
-    const size = Math.abs(z);
-    const clipped = size > CLIP ? residual * (CLIP / size) : residual;
-    this.#centers[phase]! += this.#gain * clipped;
-    const spread = this.#liveliness[phase]!;
+    const phase = Math.floor(this.#position(timeMs))
+    const size = Math.abs(z)
+    const clipped = size > CLIP ? residual * (CLIP / size) : residual
+    this.#centers[phase]! += this.#gain * clipped
+    const spread = this.#liveliness[phase]!
     // For a normal distribution the mean of |z| is 0.8.
-    const seen = (Math.min(size, CLIP) * spread) / 0.8;
-    this.#liveliness[phase] = Math.max(
-      0.5,
-      Math.min(8, spread + 0.5 * this.#gain * (seen - spread)),
-    );
+    const seen = (Math.min(size, CLIP) * spread) / 0.8
+    this.#liveliness[phase] = Math.max(0.5, Math.min(8, spread + 0.5 * this.#gain * (seen - spread)))
   }
 
   write(writer: StateWriter): void {
-    writer.numbers(this.#centers);
-    writer.numbers(this.#liveliness);
+    writer.numbers(this.#centers)
+    writer.numbers(this.#liveliness)
+    writer.number(this.#amplitude)
   }
 
   read(reader: StateReader): void {
-    reader.numbers(this.#centers);
-    reader.numbers(this.#liveliness);
+    reader.numbers(this.#centers)
+    reader.numbers(this.#liveliness)
+    this.#amplitude = reader.number()
   }
 
   #position(timeMs: number): number {
-    const share = timeMs / this.periodMs;
-    return Math.min((share - Math.floor(share)) * this.#phases, this.#phases - 1e-9);
+    const within = timeMs % this.periodMs
+    // A thousandth of a phase, so that rounding does not put a point at a boundary now here, now there.
+    const position = ((within < 0 ? within + this.periodMs : within) / this.periodMs) * this.#phases + 1e-3
+    return position >= this.#phases ? 0 : position
   }
 
   #fillHoles(): void {
-    let last = Number.NaN;
+    let last = Number.NaN
     for (let round = 0; round < 2; round++) {
       for (let p = 0; p < this.#phases; p++) {
-        if (Number.isNaN(this.#centers[p]!)) this.#centers[p] = last;
-        else last = this.#centers[p]!;
+        if (Number.isNaN(this.#centers[p]!)) this.#centers[p] = last
+        else last = this.#centers[p]!
       }
     }
-    if (Number.isNaN(last)) this.#centers.fill(0);
+    if (Number.isNaN(last)) this.#centers.fill(0)
   }
 }
 
 function phasesOf(periodMs: number, stepMs: number): number {
-  const exact = Math.round(periodMs / Math.max(1, stepMs));
-  if (exact <= MOST_PHASES) return Math.max(2, exact);
-  const divisor = Math.ceil(exact / MOST_PHASES);
-  return Math.max(2, Math.round(exact / divisor));
+  const exact = Math.round(periodMs / Math.max(1, stepMs))
+  if (exact <= MOST_PHASES) return Math.max(2, exact)
+  const divisor = Math.ceil(exact / MOST_PHASES)
+  return Math.max(2, Math.round(exact / divisor))
 }
 
 function blockMedians(bins: Float64Array, width: number): Float64Array {
-  const blocks = Math.ceil(bins.length / width);
+  const blocks = Math.ceil(bins.length / width)
   return Float64Array.from({ length: blocks }, (_, b) => {
     // The last block may be a stump: reach back for a whole period.
-    const to = Math.min(bins.length, (b + 1) * width);
-    return median([...bins.subarray(Math.max(0, to - width), to)].filter((v) => !Number.isNaN(v)));
-  });
+    const to = Math.min(bins.length, (b + 1) * width)
+    return median([...bins.subarray(Math.max(0, to - width), to)].filter((v) => !Number.isNaN(v)))
+  })
 }
 
 function median(values: number[]): number {
-  if (values.length === 0) return Number.NaN;
-  values.sort((a, b) => a - b);
-  const half = values.length >> 1;
-  return values.length % 2 === 1 ? values[half]! : values[half - 1]! / 2 + values[half]! / 2;
+  if (values.length === 0) return Number.NaN
+  values.sort((a, b) => a - b)
+  const half = values.length >> 1
+  return values.length % 2 === 1 ? values[half]! : values[half - 1]! / 2 + values[half]! / 2
 }

@@ -1,84 +1,84 @@
-import type { StateReader, StateWriter } from "./state-codec.ts";
+import type { StateReader, StateWriter } from './state-codec.ts'
 
 /** The last `capacity` values, also kept in order, so that any quantile costs nothing; a push costs one binary search and one memory move. */
 export class SortedWindow {
-  readonly capacity: number;
-  readonly #ring: Float64Array;
-  readonly #sorted: Float64Array;
-  #size = 0;
-  #next = 0;
+  readonly capacity: number
+  readonly #ring: Float64Array
+  readonly #sorted: Float64Array
+  #size = 0
+  #next = 0
 
   constructor(capacity: number) {
-    this.capacity = capacity;
-    this.#ring = new Float64Array(capacity);
-    this.#sorted = new Float64Array(capacity);
+    this.capacity = capacity
+    this.#ring = new Float64Array(capacity)
+    this.#sorted = new Float64Array(capacity)
   }
 
   get size(): number {
-    return this.#size;
+    return this.#size
   }
 
   /** `value` must be finite. */
   push(value: number): void {
-    const sorted = this.#sorted;
-    const to = this.#lowerBound(value);
+    const sorted = this.#sorted
+    const to = this.#lowerBound(value)
     if (this.#size < this.capacity) {
-      sorted.copyWithin(to + 1, to, this.#size);
-      sorted[to] = value;
-      this.#size++;
+      sorted.copyWithin(to + 1, to, this.#size)
+      sorted[to] = value
+      this.#size++
     } else {
-      const from = this.#lowerBound(this.#ring[this.#next]!);
+      const from = this.#lowerBound(this.#ring[this.#next]!)
       if (from < to) {
-        sorted.copyWithin(from, from + 1, to);
-        sorted[to - 1] = value;
+        sorted.copyWithin(from, from + 1, to)
+        sorted[to - 1] = value
       } else {
-        sorted.copyWithin(to + 1, to, from);
-        sorted[to] = value;
+        sorted.copyWithin(to + 1, to, from)
+        sorted[to] = value
       }
     }
-    this.#ring[this.#next] = value;
-    this.#next = this.#next + 1 === this.capacity ? 0 : this.#next + 1;
+    this.#ring[this.#next] = value
+    this.#next = this.#next + 1 === this.capacity ? 0 : this.#next + 1
   }
 
   /** The `q` quantile, 0..1, interpolated; NaN when empty. */
   quantile(q: number): number {
-    const size = this.#size;
-    if (size === 0) return Number.NaN;
-    const position = q * (size - 1);
-    const below = Math.floor(position);
-    const low = this.#sorted[below]!;
-    if (below + 1 >= size) return low;
-    const share = position - below;
-    return share === 0 ? low : low * (1 - share) + this.#sorted[below + 1]! * share;
+    const size = this.#size
+    if (size === 0) return Number.NaN
+    const position = q * (size - 1)
+    const below = Math.floor(position)
+    const low = this.#sorted[below]!
+    if (below + 1 >= size) return low
+    const share = position - below
+    return share === 0 ? low : low * (1 - share) + this.#sorted[below + 1]! * share
   }
 
   clear(): void {
-    this.#size = 0;
-    this.#next = 0;
+    this.#size = 0
+    this.#next = 0
   }
 
   write(writer: StateWriter): void {
-    const oldest = this.#size < this.capacity ? 0 : this.#next;
-    const inOrder = new Float64Array(this.#size);
-    for (let i = 0; i < this.#size; i++) inOrder[i] = this.#ring[(oldest + i) % this.capacity]!;
-    writer.numbers(inOrder);
+    const oldest = this.#size < this.capacity ? 0 : this.#next
+    const inOrder = new Float64Array(this.#size)
+    for (let i = 0; i < this.#size; i++) inOrder[i] = this.#ring[(oldest + i) % this.capacity]!
+    writer.numbers(inOrder)
   }
 
   read(reader: StateReader): void {
-    const inOrder = new Float64Array(this.capacity);
-    const length = reader.numbers(inOrder);
-    this.clear();
-    for (let i = 0; i < length; i++) this.push(inOrder[i]!);
+    const inOrder = new Float64Array(this.capacity)
+    const length = reader.numbers(inOrder)
+    this.clear()
+    for (let i = 0; i < length; i++) this.push(inOrder[i]!)
   }
 
   #lowerBound(value: number): number {
-    let low = 0;
-    let high = this.#size;
+    let low = 0
+    let high = this.#size
     while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#sorted[middle]! < value) low = middle + 1;
-      else high = middle;
+      const middle = (low + high) >>> 1
+      if (this.#sorted[middle]! < value) low = middle + 1
+      else high = middle
     }
-    return low;
+    return low
   }
 }

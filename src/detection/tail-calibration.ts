@@ -1,147 +1,132 @@
-import { fitPareto, paretoExcess, paretoSurvival } from "./pareto-tail.ts";
-import type { StateReader, StateWriter } from "./state-codec.ts";
+import { fitPareto, paretoExcess, paretoSurvival } from './pareto-tail.ts'
+import type { StateReader, StateWriter } from './state-codec.ts'
 
-const LEVEL = 0.02;
-const BURN_IN = 50;
-const KEPT = 500;
-const MEMORY_POINTS = 20_000;
-const RUN_POINTS = 10;
-const SMALLEST_SHAPE = 0;
-const LARGEST_SHAPE = 0.8;
+const LEVEL = 0.02
+const BURN_IN = 50
+const KEPT = 500
+const MEMORY_POINTS = 20_000
+const RUN_POINTS = 10
+const SMALLEST_SHAPE = 0
+const LARGEST_SHAPE = 0.8
 
 /**
  * Turns any score into how rarely one so high starts an event while all is well: a streaming extreme-value tail (SPOT, Siffer et al., KDD 2017) whose
  * level follows the 98 % quantile, times the extremal index (Leadbetter 1983: rare points come in clusters, and a user is alarmed once per cluster).
  */
 export class TailCalibration {
-  readonly #smallestScale: number;
-  readonly #excesses = new Float32Array(KEPT);
-  readonly #first = new Float32Array(BURN_IN);
-  #size = 0;
-  #next = 0;
-  #points = 0;
-  #exceedances = 0;
-  #clusters = 0;
-  #sinceExceedance = RUN_POINTS;
-  #level = 0;
-  #scale: number;
-  #shape = 0.2;
-  #untilFit = 0;
+  readonly #smallestScale: number
+  readonly #excesses = new Float32Array(KEPT)
+  readonly #first = new Float32Array(BURN_IN)
+  #size = 0
+  #next = 0
+  #points = 0
+  #exceedances = 0
+  #clusters = 0
+  #sinceExceedance = RUN_POINTS
+  #level = 0
+  #scale: number
+  #shape = 0.2
+  #untilFit = 0
 
   /** `smallestScale`: the least spread of excesses to believe in, in units of the score, so that ties do not make every difference impossible. */
   constructor(smallestScale: number) {
-    this.#smallestScale = smallestScale;
-    this.#scale = smallestScale;
+    this.#smallestScale = smallestScale
+    this.#scale = smallestScale
   }
 
   /** Whether enough scores were seen to judge one. */
   get ready(): boolean {
-    return this.#points >= BURN_IN;
+    return this.#points >= BURN_IN
   }
 
   /** Per point, the probability that an event at least this extreme begins; 1 for everyday scores. */
   probability(score: number): number {
-    const excess = score - this.#level;
-    if (!(excess > 0)) return 1;
-    return Math.min(
-      1,
-      this.#rate() * paretoSurvival({ scale: this.#scale, shape: this.#shape }, excess),
-    );
+    const excess = score - this.#level
+    if (!(excess > 0)) return 1
+    return Math.min(1, this.#rate() * paretoSurvival({ scale: this.#scale, shape: this.#shape }, excess))
   }
 
   /** The score whose {@link probability} is the one given. */
   scoreAt(probability: number): number {
-    return (
-      this.#level +
-      paretoExcess({ scale: this.#scale, shape: this.#shape }, probability / this.#rate())
-    );
+    return this.#level + paretoExcess({ scale: this.#scale, shape: this.#shape }, probability / this.#rate())
   }
 
   /** Takes a score in. Scores of an event under way are left out by the caller, so that an anomaly does not teach that it is normal. */
   add(score: number): void {
     if (this.#points < BURN_IN) {
-      this.#first[this.#points++] = score;
-      if (this.#points === BURN_IN) this.#begin();
-      return;
+      this.#first[this.#points++] = score
+      if (this.#points === BURN_IN) this.#begin()
+      return
     }
-    this.#points++;
-    const above = score > this.#level;
-    if (above) this.#exceed(score - this.#level);
-    else this.#sinceExceedance++;
+    this.#points++
+    const above = score > this.#level
+    if (above) this.#exceed(score - this.#level)
+    else this.#sinceExceedance++
     // Robbins and Monro's quantile: the ideal gain is 1 / (points · density), and an exponential tail has density LEVEL / scale at the level.
-    const gain = this.#scale / LEVEL / Math.min(this.#points, 2000);
-    this.#level += gain * ((above ? 1 : 0) - LEVEL);
+    const gain = this.#scale / LEVEL / Math.min(this.#points, 2000)
+    this.#level += gain * ((above ? 1 : 0) - LEVEL)
     if (this.#points > MEMORY_POINTS) {
-      this.#points *= 0.5;
-      this.#exceedances *= 0.5;
-      this.#clusters *= 0.5;
+      this.#points *= 0.5
+      this.#exceedances *= 0.5
+      this.#clusters *= 0.5
     }
   }
 
   write(writer: StateWriter): void {
-    writer.singles(this.#excesses, this.#size);
-    writer.singles(this.#first, Math.min(BURN_IN, this.#points >= BURN_IN ? 0 : this.#points));
+    writer.singles(this.#excesses, this.#size)
+    writer.singles(this.#first, Math.min(BURN_IN, this.#points >= BURN_IN ? 0 : this.#points))
     for (const value of [this.#size, this.#next, this.#points, this.#exceedances, this.#clusters])
-      writer.number(value);
-    for (const value of [
-      this.#sinceExceedance,
-      this.#level,
-      this.#scale,
-      this.#shape,
-      this.#untilFit,
-    ])
-      writer.number(value);
+      writer.number(value)
+    for (const value of [this.#sinceExceedance, this.#level, this.#scale, this.#shape, this.#untilFit])
+      writer.number(value)
   }
 
   read(reader: StateReader): void {
-    reader.singles(this.#excesses);
-    reader.singles(this.#first);
-    this.#size = reader.number();
-    this.#next = reader.number();
-    this.#points = reader.number();
-    this.#exceedances = reader.number();
-    this.#clusters = reader.number();
-    this.#sinceExceedance = reader.number();
-    this.#level = reader.number();
-    this.#scale = reader.number();
-    this.#shape = reader.number();
-    this.#untilFit = reader.number();
+    reader.singles(this.#excesses)
+    reader.singles(this.#first)
+    this.#size = reader.number()
+    this.#next = reader.number()
+    this.#points = reader.number()
+    this.#exceedances = reader.number()
+    this.#clusters = reader.number()
+    this.#sinceExceedance = reader.number()
+    this.#level = reader.number()
+    this.#scale = reader.number()
+    this.#shape = reader.number()
+    this.#untilFit = reader.number()
   }
 
   #rate(): number {
-    const extremalIndex = Math.max(
-      0.1,
-      Math.min(1, (this.#clusters + 2) / (this.#exceedances + 2)),
-    );
-    return (extremalIndex * (this.#exceedances + 1)) / (this.#points + 2);
+    const extremalIndex = Math.max(0.1, Math.min(1, (this.#clusters + 2) / (this.#exceedances + 2)))
+    return (extremalIndex * (this.#exceedances + 1)) / (this.#points + 2)
   }
 
   #begin(): void {
-    const ascending = this.#first.toSorted();
+    const ascending = this.#first.toSorted()
     // A fiftieth of fifty points is one point: begin lower, and let the level climb to its place.
-    this.#level = ascending[Math.floor(BURN_IN * 0.92)]!;
+    this.#level = ascending[Math.floor(BURN_IN * 0.92)]!
     for (const score of this.#first) {
-      if (score > this.#level) this.#exceed(score - this.#level);
-      else this.#sinceExceedance++;
+      if (score > this.#level) this.#exceed(score - this.#level)
+      else this.#sinceExceedance++
     }
-    this.#fit();
+    this.#fit()
   }
 
   #exceed(excess: number): void {
-    this.#exceedances++;
-    if (this.#sinceExceedance >= RUN_POINTS) this.#clusters++;
-    this.#sinceExceedance = 0;
-    this.#excesses[this.#next] = excess;
-    this.#next = (this.#next + 1) % KEPT;
-    if (this.#size < KEPT) this.#size++;
-    if (this.#points >= BURN_IN && --this.#untilFit <= 0) this.#fit();
+    this.#exceedances++
+    if (this.#sinceExceedance >= RUN_POINTS) this.#clusters++
+    this.#sinceExceedance = 0
+    this.#excesses[this.#next] = excess
+    this.#next = (this.#next + 1) % KEPT
+    if (this.#size < KEPT) this.#size++
+    if (this.#points >= BURN_IN && --this.#untilFit <= 0) this.#fit()
   }
 
   #fit(): void {
-    this.#untilFit = Math.max(1, Math.floor(this.#size / 12));
-    if (this.#size === 0) return;
-    const fit = fitPareto(Float64Array.from(this.#excesses.subarray(0, this.#size).toSorted()));
-    this.#scale = Math.max(fit.scale, this.#smallestScale);
-    this.#shape = Math.min(LARGEST_SHAPE, Math.max(SMALLEST_SHAPE, fit.shape));
+    this.#untilFit = Math.max(1, Math.floor(this.#size / 12))
+    if (this.#size === 0) return
+    const fit = fitPareto(Float64Array.from(this.#excesses.subarray(0, this.#size).toSorted()))
+    this.#scale = Math.max(fit.scale, this.#smallestScale)
+    this.#shape = Math.min(LARGEST_SHAPE, Math.max(SMALLEST_SHAPE, fit.shape))
   }
 }
