@@ -1,0 +1,52 @@
+import type { Connection } from '../database/connection.ts'
+import { float8Array, int4Array, timestampArray } from './array-encoder.ts'
+import type { MetricPoint, SeriesId } from './metrics-engine.ts'
+import type { OrderedPoints } from './point-order.ts'
+
+/** Writes the entries of new series, which have no point yet. */
+export async function createLatest(connection: Connection, created: readonly SeriesId[]): Promise<void> {
+  if (created.length === 0) return
+  await connection.query('insert into metrics.latest_points (series_id) select unnest($1::int4[])', [
+    int4Array(Int32Array.from(created)),
+  ])
+}
+
+/**
+ * Keeps the newest point of each series up to date with points just written, as `nomaly_system`.
+ * `onTie` says whether a point of the same instant replaces the entry: a correction does, an append does not.
+ */
+export async function updateLatest(
+  connection: Connection,
+  points: OrderedPoints,
+  onTie: 'keep' | 'replace',
+): Promise<void> {
+  const { newest, ids, micros, values } = points
+  await connection.query(
+    `update metrics.latest_points l set time = i.time, value = i.value
+     from unnest($1::int4[], $2::timestamptz[], $3::float8[]) i(series_id, time, value)
+     where l.series_id = i.series_id and l.time ${onTie === 'keep' ? '<' : '<='} i.time`,
+    [
+      int4Array(Int32Array.from(newest, (index) => ids[index]!)),
+      timestampArray(Float64Array.from(newest, (index) => micros[index]!)),
+      float8Array(Float64Array.from(newest, (index) => values[index]!)),
+    ],
+  )
+}
+
+/** The newest point of each series that has one, in no particular order, as `nomaly_system`. */
+export async function readLatest(
+  connection: Connection,
+  series: readonly SeriesId[],
+): Promise<MetricPoint[]> {
+  if (series.length === 0) return []
+  const rows = await connection.query<{ series_id: number; micros: string; value: number }>(
+    `select series_id, (extract(epoch from time) * 1000000)::int8 as micros, value
+     from metrics.latest_points where series_id = any($1::int4[]) and time > '-infinity'`,
+    [int4Array(Int32Array.from(series))],
+  )
+  return rows.map((row) => ({
+    seriesId: row.series_id,
+    timeMs: Number(row.micros) / 1000,
+    value: row.value,
+  }))
+}
