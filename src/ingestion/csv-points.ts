@@ -23,7 +23,7 @@ export async function* parseCsv(
   input: AsyncIterable<Uint8Array>,
   options: ParseOptions,
 ): AsyncGenerator<ParsedChunk> {
-  const collector = new PointCollector(options.maxRejectedListed)
+  const collector = new PointCollector(options)
   let sample: Row[] | undefined = []
   let rows: CsvRows | undefined
   let delimiter = ','

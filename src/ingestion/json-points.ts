@@ -18,7 +18,7 @@ export async function* parseJson(
   input: AsyncIterable<Uint8Array>,
   options: ParseOptions,
 ): AsyncGenerator<ParsedChunk> {
-  const collector = new PointCollector(options.maxRejectedListed)
+  const collector = new PointCollector(options)
   const splitter = new ElementSplitter()
   let element = 0
   for await (const bytes of input) {

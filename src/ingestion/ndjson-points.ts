@@ -13,7 +13,7 @@ export async function* parseNdjson(
   input: AsyncIterable<Uint8Array>,
   options: ParseOptions,
 ): AsyncGenerator<ParsedChunk> {
-  const collector = new PointCollector(options.maxRejectedListed)
+  const collector = new PointCollector(options)
   let line = 0
   for await (const block of lineBlocks(input, () => line)) {
     const text = block.toString('utf8')

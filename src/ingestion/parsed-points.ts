@@ -46,6 +46,8 @@ export const INPUT_LIMITS = {
 } as const
 
 export interface ParseOptions {
+  /** Distinct series in the whole input; {@link INPUT_LIMITS.maxSeries} unless told. */
+  readonly maxSeries?: number
   /** Refused lines listed with their reason over the whole input; 100 unless told. */
   readonly maxRejectedListed?: number
   /** CSV: columns named by the user instead of recognised. */

@@ -1,5 +1,5 @@
 import { POINT_LIMITS, type SeriesKey } from '../metrics/metrics-engine.ts'
-import { CHUNK_POINTS, type ParsedChunk, type RejectedLine } from './parsed-points.ts'
+import { CHUNK_POINTS, type ParsedChunk, type ParseOptions, type RejectedLine } from './parsed-points.ts'
 import { parseTime } from './parse-time.ts'
 import { describe, SeriesTable } from './series-table.ts'
 
@@ -8,7 +8,7 @@ const WORDS: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity, '-I
 
 /** Gathers points and refusals of one input into chunks. */
 export class PointCollector {
-  readonly table = new SeriesTable()
+  readonly table: SeriesTable
   readonly #series = new Uint32Array(CHUNK_POINTS)
   readonly #times = new Float64Array(CHUNK_POINTS)
   readonly #values = new Float64Array(CHUNK_POINTS)
@@ -18,8 +18,9 @@ export class PointCollector {
   #rejectedTotal = 0
   #mayList: number
 
-  constructor(maxRejectedListed = 100) {
-    this.#mayList = maxRejectedListed
+  constructor(options: Pick<ParseOptions, 'maxRejectedListed' | 'maxSeries'> = {}) {
+    this.table = new SeriesTable(options.maxSeries)
+    this.#mayList = options.maxRejectedListed ?? 100
   }
 
   /** The chunk must be taken before another point is added. */

@@ -10,10 +10,15 @@ export class SeriesTable {
   readonly keys: SeriesKey[] = []
   #spellings = new Map<string, number>()
   readonly #indexes = new Map<string, number>()
+  readonly #maxSeries: number
+
+  constructor(maxSeries: number = INPUT_LIMITS.maxSeries) {
+    this.#maxSeries = maxSeries
+  }
 
   /**
    * Number of the series, or in words why its name is refused; tags that are null or undefined count as absent.
-   * Throws `too_large` beyond {@link INPUT_LIMITS.maxSeries} series.
+   * Throws `too_large` for one series more than allowed.
    */
   find(metric: unknown, tags: unknown): number | string {
     if (typeof metric !== 'string') return `metric: expected text, found ${describe(metric)}`
@@ -57,7 +62,7 @@ export class SeriesTable {
     const identity = JSON.stringify([metric, entries])
     let index = this.#indexes.get(identity)
     if (index === undefined) {
-      if (this.keys.length >= INPUT_LIMITS.maxSeries) throw this.#explosion()
+      if (this.keys.length >= this.#maxSeries) throw this.#explosion()
       index = this.keys.push({ metric, tags: Object.fromEntries(entries) }) - 1
       this.#indexes.set(identity, index)
     }
@@ -78,7 +83,7 @@ export class SeriesTable {
       for (const [name, value] of Object.entries(tags)) note(`tags.${name}`, value)
     }
     const [field, seen] = [...values].reduce((most, entry) => (entry[1].size > most[1].size ? entry : most))
-    const limit = INPUT_LIMITS.maxSeries.toLocaleString('en')
+    const limit = this.#maxSeries.toLocaleString('en')
     const reason = `it has ${seen.size.toLocaleString('en')} different values`
     return new NomalyError(
       'too_large',

@@ -1,0 +1,106 @@
+import type { Command } from 'commander'
+
+/** Adds a command, with its options, examples and action, to the program. */
+export type Register = (program: Command) => void
+
+export interface CommandEntry {
+  readonly group: string
+  /** The line in `nomaly --help`. */
+  readonly summary: string
+  /** Loads the module: only the command that was asked for is, since start-up time is felt with each call. */
+  readonly load: () => Promise<Register>
+}
+
+const RUN = 'Run it:'
+const DATA = 'Data:'
+const FIND = 'Find anomalies:'
+const ADMINISTER = 'Administer:'
+
+/** Every command by name, in the order of the help. Each module in `commands/` exports `register<Name>(program)`. */
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  start: {
+    group: RUN,
+    summary: 'start the server, with a database of its own unless DATABASE_URL is set',
+    load: async () => (await import('./commands/start.ts')).registerStart,
+  },
+  status: {
+    group: RUN,
+    summary: 'say whether it runs here, where, and how it is',
+    load: async () => (await import('./commands/status.ts')).registerStatus,
+  },
+  stop: {
+    group: RUN,
+    summary: 'stop the server that runs on this data folder',
+    load: async () => (await import('./commands/stop.ts')).registerStop,
+  },
+  link: {
+    group: RUN,
+    summary: 'print a fresh one-time link to sign in with a browser',
+    load: async () => (await import('./commands/link.ts')).registerLink,
+  },
+  demo: {
+    group: RUN,
+    summary: 'load four weeks of example data with known incidents',
+    load: async () => (await import('./commands/demo.ts')).registerDemo,
+  },
+  detect: {
+    group: FIND,
+    summary: 'find anomalies in a file, without a server',
+    load: async () => (await import('./commands/detect.ts')).registerDetect,
+  },
+  ingest: {
+    group: DATA,
+    summary: 'load a file into a dataset',
+    load: async () => (await import('./commands/ingest.ts')).registerIngest,
+  },
+  datasets: {
+    group: DATA,
+    summary: 'list, show, create and delete datasets',
+    load: async () => (await import('./commands/datasets.ts')).registerDatasets,
+  },
+  series: {
+    group: DATA,
+    summary: 'list the series of a dataset',
+    load: async () => (await import('./commands/series.ts')).registerSeries,
+  },
+  jobs: {
+    group: FIND,
+    summary: 'detection jobs: list, show, create, run, watch, pause, …',
+    load: async () => (await import('./commands/jobs.ts')).registerJobs,
+  },
+  anomalies: {
+    group: FIND,
+    summary: 'what was found: list, show, acknowledge, dismiss, …',
+    load: async () => (await import('./commands/anomalies.ts')).registerAnomalies,
+  },
+  detectors: {
+    group: FIND,
+    summary: 'detectors with settings of your own: list, create, delete',
+    load: async () => (await import('./commands/detectors.ts')).registerDetectors,
+  },
+  webhook: {
+    group: ADMINISTER,
+    summary: 'the address that is called on a finding: show, set, test, remove',
+    load: async () => (await import('./commands/webhook.ts')).registerWebhook,
+  },
+  keys: {
+    group: ADMINISTER,
+    summary: 'API keys: list, create, revoke',
+    load: async () => (await import('./commands/keys.ts')).registerKeys,
+  },
+  migrate: {
+    group: ADMINISTER,
+    summary: 'bring the database to the schema of this version',
+    load: async () => (await import('./commands/migrate.ts')).registerMigrate,
+  },
+  worker: {
+    group: ADMINISTER,
+    summary: 'run only the worker, for more machines than one',
+    load: async () => (await import('./commands/worker.ts')).registerWorker,
+  },
+  config: {
+    group: ADMINISTER,
+    summary: 'print the settings in effect and the reference of all',
+    load: async () => (await import('./commands/config.ts')).registerConfig,
+  },
+}
