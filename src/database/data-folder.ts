@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import {
   chmod,
   chown,
@@ -65,6 +66,7 @@ export async function openDataFolder(
   try {
     await chmod(join(folder, 'lock'), 0o600)
     await adopt(folder, join(folder, 'lock'))
+    if (!existsSync(join(folder, '.gitignore'))) await writePrivateFile(join(folder, '.gitignore'), '*\n')
     let record = {
       ...owner,
       pid: process.pid,
@@ -143,9 +145,7 @@ async function prepareFolder(path: string): Promise<string> {
     }
     const { mode } = await stat(path)
     if ((mode & 0o066) !== 0) await chmod(path, mode & 0o711)
-    const folder = await realpath(path)
-    if (!names.includes('.gitignore')) await writePrivateFile(join(folder, '.gitignore'), '*\n')
-    return folder
+    return await realpath(path)
   } catch (error) {
     throw explainFileError(error, path)
   }

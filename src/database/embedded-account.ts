@@ -39,6 +39,11 @@ export async function chooseAccount(paths: readonly string[]): Promise<ServerAcc
   return { uid: NOBODY, gid: NOBODY, switched: true }
 }
 
+/** What `spawn` needs to run a program as the account. */
+export function identityOf(account: ServerAccount): { uid?: number; gid?: number } {
+  return account.switched ? { uid: account.uid, gid: account.gid } : {}
+}
+
 /** The first of `folder` and its parents (links resolved) that `account` cannot pass through; `undefined` when it can. */
 export async function firstBarrier(folder: string, account: ServerAccount): Promise<string | undefined> {
   for (let place = await realpath(folder); ; place = dirname(place)) {

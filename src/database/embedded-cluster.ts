@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import {
   chown,
   lstat,
@@ -19,7 +19,7 @@ import { promisify } from 'node:util'
 
 import { NomalyError } from '../errors.ts'
 import { explainFileError, syncFolder } from './data-folder.ts'
-import { firstBarrier, isTrusted, type ServerAccount } from './embedded-account.ts'
+import { firstBarrier, identityOf, isTrusted, type ServerAccount } from './embedded-account.ts'
 import type { Binaries } from './embedded-binaries.ts'
 
 /** Enough for the server and for the shell that initdb asks; nothing of the user's own `PG…` settings. */
@@ -118,12 +118,11 @@ async function initialize(
     '--data-checksums',
     '--no-instructions',
   ]
-  const identity = account.switched ? { uid: account.uid, gid: account.gid } : {}
   try {
     await promisify(execFile)(join(binaries.folder, 'initdb'), parameters, {
       cwd: '/',
       env: SERVER_ENVIRONMENT,
-      ...identity,
+      ...identityOf(account),
     })
   } catch (cause) {
     throw explainInitialization(cause as Error & { code?: unknown; stderr?: string })
@@ -172,10 +171,9 @@ async function createRemoteCluster(place: string, barrier: string, options: Clus
       },
     )
   }
-  const key = createHash('sha256').update(folder).digest('hex').slice(0, 12)
-  const older = (await readdir(remoteHome)).filter((name) => name.startsWith(`${key}-`))
+  const older = await findClusters(remoteHome, folder)
   // Never the same place again: what is there may be all that is left of a data folder deleted by mistake.
-  const home = join(remoteHome, `${key}-${randomBytes(4).toString('hex')}`)
+  const home = join(remoteHome, randomBytes(6).toString('hex'))
   await mkdir(home, { mode: 0o711 })
   await writeFile(join(home, 'data-folder'), `${folder}\n`)
   await createCluster(join(home, 'postgres'), options)
@@ -184,11 +182,17 @@ async function createRemoteCluster(place: string, barrier: string, options: Clus
   log(
     `The database is kept in ${home}, because its user cannot pass through ${barrier}; ${place} points there.`,
   )
-  for (const name of older) {
-    log(
-      `${join(remoteHome, name)} holds the database of an earlier ${folder}; delete it when you do not need it.`,
-    )
+  for (const path of older) {
+    log(`${path} holds the database of an earlier ${folder}; delete it when you do not need it.`)
   }
+}
+
+async function findClusters(remoteHome: string, folder: string): Promise<string[]> {
+  const homes = (await readdir(remoteHome)).map((name) => join(remoteHome, name))
+  const notes = await Promise.all(
+    homes.map((home) => readFile(join(home, 'data-folder'), 'utf8').catch(() => '')),
+  )
+  return homes.filter((_, index) => notes[index]!.trim() === folder)
 }
 
 /** Of two copies of one data folder only one may have the database both point to. */

@@ -1,19 +1,28 @@
-import { spawn } from 'node:child_process'
-import { copyFile, mkdir, open, readFile, rename, stat, truncate } from 'node:fs/promises'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { Client } from 'pg'
 
 import { NomalyError } from '../errors.ts'
-import type { ServerAccount } from './embedded-account.ts'
+import { identityOf, type ServerAccount } from './embedded-account.ts'
 import type { Binaries } from './embedded-binaries.ts'
 import { SERVER_ENVIRONMENT } from './embedded-cluster.ts'
-import { findServerProcesses, isServerProcess, signalServer, waitForEnd } from './embedded-processes.ts'
+import {
+  findServerProcesses,
+  isServerProcess,
+  processExists,
+  signalServer,
+  waitForEnd,
+} from './embedded-processes.ts'
 
 const FAST_SHUTDOWN_MS = 30_000
 const IMMEDIATE_SHUTDOWN_MS = 5_000
 const ORPHAN_GRACE_MS = 1_000
+const ORPHAN_SHUTDOWN_MS = 2_000
+const GIVE_UP_MS = 10_000
 const PATIENCE_MS = 5_000
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
@@ -34,6 +43,9 @@ export interface ServerFiles {
 
 /** The port was taken between looking and listening. */
 export class PortTaken extends Error {}
+
+/** Another postmaster got hold of the directory between looking and starting. */
+export class DirectoryTaken extends Error {}
 
 /** The address of the superuser; carries the password. */
 export function adminUrl(port: number, password: string): string {
@@ -58,6 +70,16 @@ async function readPidFile(directory: string): Promise<PidFile | undefined> {
 export async function findPostmaster(directory: string): Promise<PidFile | undefined> {
   const found = await readPidFile(directory)
   return found !== undefined && (await isServerProcess(found.pid, directory)) ? found : undefined
+}
+
+/**
+ * PostgreSQL takes any process with the number in a `postmaster.pid` of old for its server, be it a zombie or a stranger that got
+ * the number later, and refuses to start. One that names nobody is left to PostgreSQL, which then looks further.
+ */
+async function removeMisleadingPidFile(directory: string): Promise<void> {
+  const old = await readPidFile(directory)
+  if (old === undefined || !processExists(old.pid) || (await isServerProcess(old.pid, directory))) return
+  await rm(join(directory, 'postmaster.pid'))
 }
 
 /**
@@ -100,7 +122,7 @@ async function identify(port: number, password: string): Promise<{ directory: st
   }
 }
 
-/** Starts a postmaster on a free directory and waits until it answers with the password. Throws {@link PortTaken}. */
+/** Starts a postmaster on a free directory and waits until it answers with the password. Throws {@link PortTaken}, {@link DirectoryTaken}. */
 export async function launchPostmaster(
   files: ServerFiles,
   port: number,
@@ -108,15 +130,15 @@ export async function launchPostmaster(
   options: { signal: AbortSignal; log: (message: string) => void },
 ): Promise<Postmaster> {
   const { directory, account } = files
+  await removeMisleadingPidFile(directory)
   const { log, logStart } = await openLog(files)
-  const identity = account.switched ? { uid: account.uid, gid: account.gid } : {}
   const child = spawn(join(files.binaries.folder, 'postgres'), ['-D', directory, '-p', String(port)], {
     cwd: '/',
     env: SERVER_ENVIRONMENT,
     // A session of its own: Ctrl+C in the owner's terminal must not end it before the owner has finished its work.
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
-    ...identity,
+    ...identityOf(account),
   })
   let ended: string | undefined
   child.once('error', (error) => (ended = error.message))
@@ -137,27 +159,45 @@ export async function launchPostmaster(
       }
       await sleep(10)
     }
-    await identify(port, password).catch((cause: Error & { code?: string }) => {
-      throw cause.code === '28P01' ? wrongPassword(directory, cause) : cause
-    })
+    await identify(port, password)
     return { pid: child.pid!, port }
   } catch (error) {
-    if (ended === undefined) await stopPostmaster(directory, child.pid!)
+    if (ended === undefined) await giveUp(child, directory)
     throw error
   } finally {
     await log.close()
   }
 }
 
-function wrongPassword(directory: string, cause: Error): NomalyError {
-  return new NomalyError(
-    'unavailable',
-    `The database in ${directory} has another password than secrets/postgres-password.`,
-    {
-      hint: 'Bring that file back as it was when the data folder was made.',
-      cause,
-    },
-  )
+/** Ends a server that was never in use. Too young to be recognised by its directory, it is known as a child. */
+async function giveUp(child: ChildProcess, directory: string): Promise<void> {
+  const ended = once(child, 'exit')
+  child.kill('SIGINT')
+  const killing = setTimeout(() => child.kill('SIGKILL'), GIVE_UP_MS)
+  await ended
+  clearTimeout(killing)
+  await clearOrphans(directory)
+}
+
+/** Whether an error is PostgreSQL's refusal of a password. */
+export function isWrongPassword(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '28P01'
+}
+
+/** Gives the superuser a new password, without the old one: whoever owns the files may. No server may run on them. */
+export async function resetPassword(files: ServerFiles, password: string): Promise<void> {
+  const { directory, account, binaries } = files
+  await clearOrphans(directory)
+  await removeMisleadingPidFile(directory)
+  const child = spawn(join(binaries.folder, 'postgres'), ['--single', '-D', directory, 'postgres'], {
+    cwd: '/',
+    env: SERVER_ENVIRONMENT,
+    stdio: ['pipe', 'ignore', 'ignore'],
+    ...identityOf(account),
+  })
+  const ended = once(child, 'exit')
+  child.stdin!.end(`alter role postgres password '${password}'\n`)
+  await ended
 }
 
 async function openLog({ logFile }: ServerFiles) {
@@ -188,6 +228,7 @@ async function explainFailure(
   const said = (await readFile(logFile)).subarray(logStart).toString('utf8')
   if (/could not bind .*Address already in use|could not create any TCP\/IP sockets/i.test(said))
     return new PortTaken(String(port))
+  if (/lock file "postmaster.pid" already exists/.test(said)) return new DirectoryTaken(said)
   const fatal = said
     .split('\n')
     .filter((line) => /FATAL|PANIC|error:/.test(line))
@@ -226,7 +267,7 @@ export async function stopPostmaster(directory: string, pid: number): Promise<vo
 export async function clearOrphans(directory: string): Promise<void> {
   const waits = [
     [undefined, ORPHAN_GRACE_MS],
-    ['SIGQUIT', IMMEDIATE_SHUTDOWN_MS],
+    ['SIGQUIT', ORPHAN_SHUTDOWN_MS],
     ['SIGKILL', IMMEDIATE_SHUTDOWN_MS],
   ] as const
   for (const [signal, waitMs] of waits) {

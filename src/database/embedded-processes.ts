@@ -23,6 +23,16 @@ export async function processMark(pid: number): Promise<string | undefined> {
   }
 }
 
+/** Whether any process, even a zombie, has the number. */
+export function processExists(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
+
 async function psMark(pid: number): Promise<string | undefined> {
   try {
     const { stdout } = await run('/bin/ps', ['-o', 'state=,lstart=', '-p', String(pid)], {

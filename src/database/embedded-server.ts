@@ -12,9 +12,12 @@ import {
   adminUrl,
   adoptPostmaster,
   clearOrphans,
+  DirectoryTaken,
   findPostmaster,
+  isWrongPassword,
   launchPostmaster,
   PortTaken,
+  resetPassword,
   rotateLog,
   stopPostmaster,
   type Postmaster,
@@ -71,10 +74,9 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
   try {
     const files = await prepareFiles(folder, options)
     const password = await folder.secret('postgres-password')
-    const found = await takeOver(files, password, options, signal)
-    const first = found ?? (await startOnFreePort(folder, files, password, options, signal))
+    const { adopted, ...first } = await takeOverOrStart(folder, files, password, options, signal)
     await recordPort(folder.path, options.preferredPort, first.port)
-    return watch(first, found !== undefined, files, password, folder, options)
+    return watch(first, adopted, files, password, folder, options)
   } catch (error) {
     if (options.folder === undefined) await folder[Symbol.asyncDispose]()
     throw error
@@ -93,6 +95,27 @@ async function prepareFiles(folder: DataFolder, options: EmbeddedServerOptions):
     remoteHome: options.remoteHome ?? '/var/lib/nomaly',
   })
   return { directory, logFile: join(folder.path, 'logs', 'postgres.log'), account, binaries }
+}
+
+async function takeOverOrStart(
+  folder: DataFolder,
+  files: ServerFiles,
+  password: string,
+  options: EmbeddedServerOptions,
+  signal: AbortSignal,
+): Promise<Postmaster & { adopted: boolean }> {
+  for (let tries = 1; ; tries++) {
+    const found = await takeOver(files, password, options, signal)
+    if (found !== undefined) return { ...found, adopted: true }
+    try {
+      return { ...(await startOnFreePort(folder, files, password, options, signal)), adopted: false }
+    } catch (error) {
+      // Killed in the middle of a start, the earlier owner left a server that was still too young to be seen.
+      if (!(error instanceof DirectoryTaken)) throw error
+      if (tries === 3)
+        throw new NomalyError('conflict', `Another server uses ${files.directory}.`, { cause: error })
+    }
+  }
 }
 
 /** Adopts the server that runs on the directory; ends one that cannot be adopted. */
@@ -132,7 +155,13 @@ async function startOnFreePort(
 ): Promise<Postmaster> {
   for await (const port of freePorts(folder.path, options.preferredPort)) {
     try {
-      const started = await launchPostmaster(files, port, password, { signal, log: options.log })
+      const launch = () => launchPostmaster(files, port, password, { signal, log: options.log })
+      const started = await launch().catch(async (error: unknown) => {
+        if (!isWrongPassword(error)) throw error
+        await resetPassword(files, password)
+        options.log('The password of the database was lost; it has a new one, in secrets/postgres-password.')
+        return await launch()
+      })
       const instead = port === options.preferredPort ? '' : ` (instead of ${options.preferredPort})`
       options.log(`PostgreSQL ${files.binaries.version} listens on 127.0.0.1:${port}${instead}.`)
       return started

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { startEmbeddedServer } from '../../src/database/embedded-server.ts'
 import { findServerProcesses } from '../../src/database/embedded-processes.ts'
@@ -79,6 +80,7 @@ export async function killServer(directory: string): Promise<void> {
         // It ended between the look and the signal.
       }
     }
+    await sleep(10)
   }
 }
 
