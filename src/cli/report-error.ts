@@ -10,9 +10,8 @@ export function reportError(error: unknown): number {
   }
   const { message, hint, problems } = explain(error)
   write(`${styleText(['red', 'bold'], 'Error:', { stream: process.stderr })} ${message}`)
-  for (const { field, reason } of problems) {
-    if (!message.includes(reason)) write(`  ${field}: ${reason}`)
-  }
+  // A single one is what the message is about.
+  if (problems.length > 1) for (const { field, reason } of problems) write(`  ${field}: ${reason}`)
   if (hint !== undefined) write(`${styleText('dim', 'Hint: ', { stream: process.stderr })} ${hint}`)
   return EXIT_CODES.failed
 }

@@ -36,6 +36,7 @@ function makeProgram(): Command {
       new Command('help').argument('[command]').description('show help for a command').helpGroup(HELP_GROUP),
     )
     .showSuggestionAfterError()
+    .showHelpAfterError('Add --help to see how it is used.')
     .exitOverride()
     .configureHelp({
       styleTitle: (text) => styleText('bold', text, { validateStream: false }),
@@ -46,7 +47,8 @@ function makeProgram(): Command {
     .configureOutput({
       outputError: (text, write) => {
         const message = text.replace(/^error: /, '').trimEnd()
-        write(`${styleText('red', 'Usage:', { stream: process.stderr })} ${message}\n`)
+        const label = styleText(['red', 'bold'], 'Error:', { stream: process.stderr })
+        write(`${label} ${message[0]?.toUpperCase()}${message.slice(1)}\n`)
       },
     })
   withExamples(program, [

@@ -7,6 +7,7 @@ import { lineTooLong } from './line-blocks.ts'
 import { INPUT_LIMITS, type ParsedChunk, type ParseOptions } from './parsed-points.ts'
 import { PointCollector } from './point-collector.ts'
 import { recogniseColumns } from './recognise-columns.ts'
+import { shorten } from './series-table.ts'
 import { legacyTextAsUtf8 } from './text-encoding.ts'
 
 /** Rows the columns are recognised from. */
@@ -82,7 +83,7 @@ function checkPlan(plan: ColumnPlan, rows: number, rowStepMs: number | undefined
   if (rows === 0) return
   const found = [...plan.values, ...plan.tags, ...plan.ignored]
     .toSorted((a, b) => a.index - b.index)
-    .map((column) => `"${column.name}": ${column.reason}`)
+    .map((column) => `"${shorten(column.name)}": ${column.reason}`)
     .slice(0, 10)
     .join(' ')
   if (plan.time === undefined && rowStepMs === undefined) {
@@ -113,6 +114,7 @@ async function* csvRows(
   const open = (): Parser => {
     const { delimiter, skipLines } = detectDelimiter(head.subarray(0, SAMPLE_BYTES).toString('utf8'))
     onDelimiter(delimiter)
+    if (looksBinary(head.subarray(0, SAMPLE_BYTES))) throw notText()
     const options: Options = {
       delimiter,
       from_line: 1 + skipLines,
@@ -157,6 +159,19 @@ async function* csvRows(
     parser?.destroy()
   }
   if (failure !== undefined) refuse(failure, collector, nextLine)
+}
+
+/** More control characters than a damaged text would have. */
+function looksBinary(bytes: Uint8Array): boolean {
+  const controls = bytes.reduce((count, byte) => count + (byte < 9 || (byte > 13 && byte < 27) ? 1 : 0), 0)
+  return controls > 2 && controls > bytes.length / 100
+}
+
+function notText(): NomalyError {
+  return new NomalyError('invalid_input', 'The data is not text.', {
+    hint: 'Send CSV, NDJSON or JSON; a spreadsheet can be saved as CSV.',
+    problems: [{ field: 'body', reason: 'not text' }],
+  })
 }
 
 function inner(record: readonly string[]): number {

@@ -70,7 +70,9 @@ class Recognition {
       (index) => this.#isNumeric(index) && (this.#wanted.values?.includes(index) ?? true),
     )
     const measured = numeric.filter((index) => !this.#isIdentifier(index))
-    const values = this.#wanted.values ?? measured
+    // Rather a column that seems to count rows than nothing, as long as its name does not say that it is an id.
+    const any = numeric.filter((index) => !ID_NAMES.test(this.#header[index]!.trim()))
+    const values = this.#wanted.values ?? (measured.length > 0 ? measured : any)
     this.#checkValues(values)
     const metric = this.#wanted.metric ?? this.#metricColumn(free, values)
     const tags = this.#tags(
