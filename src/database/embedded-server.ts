@@ -67,20 +67,31 @@ const ROTATE_EVERY = 120
  */
 export async function startEmbeddedServer(options: EmbeddedServerOptions): Promise<EmbeddedServer> {
   const folder = options.folder ?? (await openDataFolder(options.dataDirectory, { role: 'database' }))
-  const giveUp = new AbortController()
-  const signal = AbortSignal.any(
-    options.signal === undefined ? [giveUp.signal] : [giveUp.signal, options.signal],
-  )
+  const signal = options.signal ?? new AbortController().signal
   try {
     const files = await prepareFiles(folder, options)
-    const password = await folder.secret('postgres-password')
-    const { adopted, ...first } = await takeOverOrStart(folder, files, password, options, signal)
-    await recordPort(folder.path, options.preferredPort, first.port)
-    return watch(first, adopted, files, password, folder, options)
+    const start = { folder, files, password: await folder.secret('postgres-password'), options, signal }
+    const { adopted, ...first } = await takeOverOrStart(start)
+    try {
+      await recordPort(folder.path, options.preferredPort, first.port)
+    } catch (error) {
+      await stopPostmaster(files.directory, first.pid)
+      throw error
+    }
+    return watch(start, first, adopted)
   } catch (error) {
     if (options.folder === undefined) await folder[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** What every step of a start needs. */
+interface Start {
+  readonly folder: DataFolder
+  readonly files: ServerFiles
+  readonly password: string
+  readonly options: EmbeddedServerOptions
+  readonly signal: AbortSignal
 }
 
 async function prepareFiles(folder: DataFolder, options: EmbeddedServerOptions): Promise<ServerFiles> {
@@ -97,34 +108,23 @@ async function prepareFiles(folder: DataFolder, options: EmbeddedServerOptions):
   return { directory, logFile: join(folder.path, 'logs', 'postgres.log'), account, binaries }
 }
 
-async function takeOverOrStart(
-  folder: DataFolder,
-  files: ServerFiles,
-  password: string,
-  options: EmbeddedServerOptions,
-  signal: AbortSignal,
-): Promise<Postmaster & { adopted: boolean }> {
+async function takeOverOrStart(start: Start): Promise<Postmaster & { adopted: boolean }> {
   for (let tries = 1; ; tries++) {
-    const found = await takeOver(files, password, options, signal)
+    const found = await takeOver(start)
     if (found !== undefined) return { ...found, adopted: true }
     try {
-      return { ...(await startOnFreePort(folder, files, password, options, signal)), adopted: false }
+      return { ...(await startOnFreePort(start)), adopted: false }
     } catch (error) {
       // Killed in the middle of a start, the earlier owner left a server that was still too young to be seen.
       if (!(error instanceof DirectoryTaken)) throw error
       if (tries === 3)
-        throw new NomalyError('conflict', `Another server uses ${files.directory}.`, { cause: error })
+        throw new NomalyError('conflict', `Another server uses ${start.files.directory}.`, { cause: error })
     }
   }
 }
 
 /** Adopts the server that runs on the directory; ends one that cannot be adopted. */
-async function takeOver(
-  files: ServerFiles,
-  password: string,
-  options: EmbeddedServerOptions,
-  signal: AbortSignal,
-): Promise<Postmaster | undefined> {
+async function takeOver({ files, password, options, signal }: Start): Promise<Postmaster | undefined> {
   const changed = await writeSettings(
     files.directory,
     files.account,
@@ -146,13 +146,7 @@ async function takeOver(
   return undefined
 }
 
-async function startOnFreePort(
-  folder: DataFolder,
-  files: ServerFiles,
-  password: string,
-  options: EmbeddedServerOptions,
-  signal: AbortSignal,
-): Promise<Postmaster> {
+async function startOnFreePort({ folder, files, password, options, signal }: Start): Promise<Postmaster> {
   for await (const port of freePorts(folder.path, options.preferredPort)) {
     try {
       const launch = () => launchPostmaster(files, port, password, { signal, log: options.log })
@@ -179,12 +173,9 @@ function measureMachine() {
 }
 
 function watch(
+  { folder, files, password, options }: Start,
   first: Postmaster,
   adopted: boolean,
-  files: ServerFiles,
-  password: string,
-  folder: DataFolder,
-  options: EmbeddedServerOptions,
 ): EmbeddedServer {
   const { directory } = files
   let current = first
