@@ -3,9 +3,10 @@ class ReaderGone extends Error {}
 
 /**
  * Turns work that hands out items one after the other into a generator. The work runs one item ahead of its reader, and is
- * over, its resources released, when the reader stops early, by `break` or by an error.
+ * over, its resources released, when the reader stops early, by `break`, by an error or by the signal.
  */
 export async function* emitted<T>(
+  signal: AbortSignal | undefined,
   work: (emit: (item: T) => Promise<void>) => Promise<void>,
 ): AsyncGenerator<T, void, void> {
   let offer:
@@ -29,6 +30,8 @@ export async function* emitted<T>(
   try {
     for (;;) {
       if (offer === undefined && outcome === undefined) await new Promise<void>((resolve) => (wake = resolve))
+      // What was made ahead is not handed out any more.
+      signal?.throwIfAborted()
       if (offer !== undefined) {
         const { item, take } = offer
         offer = undefined

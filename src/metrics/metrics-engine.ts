@@ -123,6 +123,12 @@ export interface SeriesFilter {
   readonly limit?: number
 }
 
+export interface SourceSummary {
+  readonly count: number
+  /** Epoch milliseconds; `undefined` where there are no points. */
+  readonly latestMs: number | undefined
+}
+
 export interface MaintenanceReport {
   readonly partitionsCreated: number
   readonly partitionsDropped: number
@@ -162,6 +168,16 @@ export interface MetricsEngine {
     range: TimeRange,
     signal?: AbortSignal,
   ): AsyncIterable<PointColumns>
+  /** The newest `limit` raw points of a series in a range, in ascending time; none where the series is absent. */
+  tail(
+    scope: TenantScope,
+    series: SeriesId,
+    range: TimeRange,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<PointColumns>
+  /** How many series a source has, and the time of the newest point in any of them. */
+  summary(scope: TenantScope, sourceId: string): Promise<SourceSummary>
   /** The newest point of each series; series without points are left out. Constant cost a series. */
   latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]>
   /** Removes all series and points of a source; answers how many series there were. */

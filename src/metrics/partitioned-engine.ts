@@ -19,18 +19,19 @@ import type {
   Series,
   SeriesFilter,
   SeriesId,
+  SourceSummary,
   TimeRange,
 } from './metrics-engine.ts'
 import { ownedSeries } from './owned-series.ts'
 import { UnknownPartitions } from './partition-map.ts'
 import { Partitions } from './partitions.ts'
 import { type OrderedPoints, orderPoints } from './point-order.ts'
-import { scanPoints } from './point-scanner.ts'
+import { readTail, scanPoints } from './point-scanner.ts'
 import { type SoundPoints, validatePoints } from './point-validation.ts'
-import { insertPoints, overwritePoints } from './point-writer.ts'
+import { beginWriting, insertPoints, overwritePoints } from './point-writer.ts'
 import { retentionCutoffMs } from './retention.ts'
 import { type ResolvedSeries, SeriesCatalog } from './series-catalog.ts'
-import { listSeries } from './series-listing.ts'
+import { listSeries, summariseSource } from './series-listing.ts'
 import { removeSource } from './source-removal.ts'
 import { isSourceId, lockSource } from './source-lock.ts'
 
@@ -100,17 +101,21 @@ export class PartitionedEngine implements MetricsEngine {
   async *query(scope: TenantScope, query: MetricQuery): AsyncGenerator<MetricBucket, void, void> {
     const plan = planBuckets(query)
     const { freshness, signal } = query
-    const batches = emitted<MetricBucket[]>((emit) =>
+    const batches = emitted<MetricBucket[]>(signal, (emit) =>
       this.#database.read(
         { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS },
         async (connection) => {
           const owned = await ownedSeries(connection, query.series)
           await connection.become('nomaly_system')
-          await queryBuckets(connection, owned, plan, abortable(emit, signal))
+          await queryBuckets(connection, owned, plan, emit)
         },
       ),
     )
-    for await (const batch of batches) yield* batch
+    for await (const batch of batches)
+      for (const bucket of batch) {
+        signal?.throwIfAborted()
+        yield bucket
+      }
   }
 
   scan(
@@ -126,7 +131,7 @@ export class PartitionedEngine implements MetricsEngine {
       signal,
       timeoutMs: READ_TIMEOUT_MS,
     } as const
-    return emitted((emit) =>
+    return emitted(signal, (emit) =>
       this.#database.read(options, async (connection) => {
         const owned = await ownedSeries(connection, series)
         await connection.become('nomaly_system')
@@ -134,8 +139,37 @@ export class PartitionedEngine implements MetricsEngine {
           const retention = owned.get(id)
           return retention === undefined ? [] : [{ id, retention }]
         })
-        await scanPoints(connection, found, range, abortable(emit, signal))
+        await scanPoints(connection, found, range, emit)
       }),
+    )
+  }
+
+  async tail(
+    scope: TenantScope,
+    series: SeriesId,
+    range: TimeRange,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<PointColumns> {
+    const options = {
+      role: 'nomaly_app',
+      scope,
+      freshness: 'latest',
+      signal,
+      timeoutMs: READ_TIMEOUT_MS,
+    } as const
+    return this.#database.read(options, async (connection) => {
+      const retention = (await ownedSeries(connection, [series])).get(series)
+      if (retention === undefined)
+        return { seriesId: series, timesMs: new Float64Array(), values: new Float64Array() }
+      await connection.become('nomaly_system')
+      return readTail(connection, { id: series, retention }, range, limit)
+    })
+  }
+
+  async summary(scope: TenantScope, sourceId: string): Promise<SourceSummary> {
+    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, (connection) =>
+      summariseSource(connection, sourceId),
     )
   }
 
@@ -208,7 +242,7 @@ export class PartitionedEngine implements MetricsEngine {
           Math.max(cutoffMs, retentionCutoffMs(byKey[index]?.retention ?? source.retention, nowMs)),
         )
       const points = orderPoints(sound, byKey, this.#partitions.map, mode === 'append' ? 'first' : 'last')
-      await connection.become('nomaly_system')
+      await beginWriting(connection)
       await createLatest(connection, created)
       const counts = await work(connection, points)
       await updateLatest(connection, points, mode === 'append' ? 'keep' : 'replace')
@@ -225,16 +259,4 @@ function isMissingPartition(error: unknown): boolean {
   return (
     sqlState(error) === '23514' && error instanceof Error && /no partition of relation/.test(error.message)
   )
-}
-
-/** Stops handing out once the signal is aborted: between two statements nothing else would notice. */
-function abortable<T>(
-  emit: (item: T) => Promise<void>,
-  signal: AbortSignal | undefined,
-): (item: T) => Promise<void> {
-  return async (item) => {
-    signal?.throwIfAborted()
-    await emit(item)
-    signal?.throwIfAborted()
-  }
 }

@@ -62,6 +62,25 @@ export async function scanPoints(
   }
 }
 
+/** The newest `limit` points of one series in a range, ascending, as `nomaly_system`. */
+export async function readTail(
+  connection: Connection,
+  { id, retention }: Found,
+  range: TimeRange,
+  limit: number,
+): Promise<PointColumns> {
+  const fromMicros = Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000)
+  const toMicros = Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000)
+  if (!(fromMicros < toMicros) || limit < 1)
+    return { seriesId: id, timesMs: new Float64Array(), values: new Float64Array() }
+  const newest = `select p.time, p.value from metrics.points_${retention} p
+    where p.series_id = ${id} and p.time >= ${instantLiteral(fromMicros)} and p.time < ${instantLiteral(toMicros)}
+    order by p.time desc limit ${Math.floor(limit)}`
+  const statement = `copy (select 1::int4, time, value from (${newest}) t order by time) to stdout binary`
+  const { timesMs, values } = decodeCopy(await copyOut(connection, statement))
+  return { seriesId: id, timesMs, values }
+}
+
 /** The series from `position` on that one statement can read. */
 function sameClass(series: readonly Found[], position: number): readonly Found[] {
   const { retention } = series[position]!

@@ -19,6 +19,13 @@ export interface WriteCounts {
   readonly conflicting: number
 }
 
+/** Becomes `nomaly_system` and has the planner look points up by key, in the order given, for the rest of the transaction. */
+export async function beginWriting(connection: Connection): Promise<void> {
+  await connection.client.query(
+    `set local role nomaly_system; set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off`,
+  )
+}
+
 /** Adds points as `nomaly_system`; those whose instant is taken stay out and are counted. */
 export async function insertPoints(connection: Connection, points: OrderedPoints): Promise<WriteCounts> {
   const counts = { inserted: 0, duplicates: 0, conflicting: 0 }

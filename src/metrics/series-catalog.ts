@@ -104,10 +104,15 @@ interface SeriesRow {
 
 async function find(connection: Connection, source: SeriesSource, wanted: readonly Wanted[]): Promise<void> {
   const rows = await connection.query<SeriesRow>(
-    `select k.n::int4 as n, s.id, s.retention
-     from unnest($1::text[], $2::text[]) with ordinality as k(metric, tags, n)
-     join metrics.series s on s.digest = metrics.series_digest(k.metric, k.tags::jsonb)
-     where s.tenant_id = nomaly.current_tenant() and s.source_kind = $3 and s.source_id = $4`,
+    // The array keeps the look-up on the unique key whatever the planner thinks of the rest.
+    `with k as materialized (
+       select n, metrics.series_digest(metric, tags::jsonb) as digest
+       from unnest($1::text[], $2::text[]) with ordinality as u(metric, tags, n)
+     )
+     select k.n::int4 as n, s.id, s.retention
+     from metrics.series s join k on k.digest = s.digest
+     where s.tenant_id = nomaly.current_tenant() and s.source_kind = $3 and s.source_id = $4
+       and s.digest = any(array(select digest from k))`,
     [...nameColumns(wanted), source.kind, source.id],
   )
   for (const { n, id, retention } of rows) wanted[n - 1]!.known = { id, retention }

@@ -3,7 +3,7 @@ import { int4Array } from './array-encoder.ts'
 import { readLatest } from './latest-points.ts'
 import { possibleIds } from './owned-series.ts'
 import { isSourceId } from './source-lock.ts'
-import type { RetentionClass, Series, SeriesFilter } from './metrics-engine.ts'
+import type { RetentionClass, Series, SeriesFilter, SourceSummary } from './metrics-engine.ts'
 
 const DEFAULT_LIMIT = 1_000
 
@@ -50,4 +50,20 @@ export async function listSeries(connection: Connection, filter: SeriesFilter): 
     createdAt: row.created_at,
     latestMs: latestMs.get(row.id),
   }))
+}
+
+/** Counts the series of a source and finds its newest point; starts as `nomaly_app` and leaves as `nomaly_system`. */
+export async function summariseSource(connection: Connection, sourceId: string): Promise<SourceSummary> {
+  if (!isSourceId(sourceId)) return { count: 0, latestMs: undefined }
+  const rows = await connection.query<{ id: number }>('select id from metrics.series where source_id = $1', [
+    sourceId,
+  ])
+  await connection.become('nomaly_system')
+  const ids = int4Array(Int32Array.from(rows, ({ id }) => id))
+  const [newest] = await connection.query<{ ms: number | null }>(
+    `select (extract(epoch from max(time)) * 1000)::float8 as ms
+     from metrics.latest_points where series_id = any($1::int4[])`,
+    [ids],
+  )
+  return { count: rows.length, latestMs: newest?.ms ?? undefined }
 }

@@ -10,7 +10,7 @@ export function isSourceId(text: string): boolean {
 
 /**
  * Locks a source until the transaction ends: appends share it; corrections and removal have it alone, so that what they count
- * and delete stays as they saw it. Sets the planner, in the same round trip, to look points up by key in the order given.
+ * and delete stays as they saw it.
  */
 export async function lockSource(
   connection: Connection,
@@ -19,8 +19,7 @@ export async function lockSource(
 ): Promise<void> {
   if (!isSourceId(sourceId)) throw invalidField('source.id', 'must be a UUID')
   const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock'
-  await connection.client.query(
-    `set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off;
-     select ${lock}(hashtextextended('nomaly metrics source ${sourceId.toLowerCase()}', 0))`,
-  )
+  await connection.query(`select ${lock}(hashtextextended('nomaly metrics source ' || $1, 0))`, [
+    sourceId.toLowerCase(),
+  ])
 }

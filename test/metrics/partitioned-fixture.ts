@@ -1,0 +1,59 @@
+import { Database } from '../../src/database/database.ts'
+import { migrate } from '../../src/database/migrator.ts'
+import { PartitionedEngine } from '../../src/metrics/partitioned-engine.ts'
+import type { EngineFixture } from '../conformance/metrics-engine.ts'
+import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
+import { createTestDatabase } from '../support/postgres.ts'
+
+export interface PartitionedFixture extends EngineFixture {
+  readonly engine: PartitionedEngine
+  readonly adminUrl: string
+  readonly database: Database
+}
+
+const MAX_CONNECTIONS = 4
+const LOGIN = { name: 'nomaly_metrics_test', password: 'metrics-test' }
+
+/** Two engines, each with a pool of its own, on a fresh database, under the login that the product has. */
+export async function makePartitionedEngine(): Promise<PartitionedFixture> {
+  const testDatabase = await createTestDatabase({
+    prepare: {
+      key: 'core and metrics-partitioned, with a login',
+      run: async (adminUrl) => {
+        await migrate({ adminUrl, sets: ['core', 'metrics-partitioned'], applicationLogin: LOGIN })
+      },
+    },
+  })
+  const url = new URL(testDatabase.adminUrl)
+  url.username = LOGIN.name
+  url.password = LOGIN.password
+  const databases = ['engine', 'neighbour'].map(
+    (applicationName) =>
+      new Database({
+        url: url.href,
+        applicationName,
+        maxConnections: MAX_CONNECTIONS,
+        acquireTimeoutMs: 20_000,
+        statementTimeoutMs: 30_000,
+        commitTimeoutMs: 10_000,
+        log: () => {},
+      }),
+  )
+  let nowMs = WORKLOAD_NOW_MS
+  const clock = () => nowMs
+  const [engine, neighbour] = databases.map((database) => new PartitionedEngine({ database, clock }))
+  return {
+    engine: engine!,
+    neighbour: neighbour!,
+    adminUrl: testDatabase.adminUrl,
+    database: databases[0]!,
+    maxConnections: MAX_CONNECTIONS,
+    setNow: (now) => {
+      nowMs = now
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const database of databases) await database[Symbol.asyncDispose]()
+      await testDatabase.drop()
+    },
+  }
+}
