@@ -16,6 +16,9 @@ const PAGE_ROWS = 65_536
 /** Longest run handed out at once. */
 const CHUNK_ROWS = 8_192
 
+/** Longest tail, which is held in memory whole. */
+const MAX_TAIL_ROWS = 1_000_000
+
 /** Most series of one COPY. */
 const SERIES_AT_ONCE = 256
 
@@ -75,7 +78,7 @@ export async function readTail(
     return { seriesId: id, timesMs: new Float64Array(), values: new Float64Array() }
   const newest = `select p.time, p.value from metrics.points_${retention} p
     where p.series_id = ${id} and p.time >= ${instantLiteral(fromMicros)} and p.time < ${instantLiteral(toMicros)}
-    order by p.time desc limit ${Math.floor(limit)}`
+    order by p.time desc limit ${Math.floor(Math.min(limit, MAX_TAIL_ROWS))}`
   const statement = `copy (select 1::int4, time, value from (${newest}) t order by time) to stdout binary`
   const { timesMs, values } = decodeCopy(await copyOut(connection, statement))
   return { seriesId: id, timesMs, values }

@@ -31,7 +31,11 @@ function textProblem(text: unknown, maxLength: number, mayBeEmpty = false): stri
   if (typeof text !== 'string') return 'must be a text'
   if (text === '' && !mayBeEmpty) return 'must not be empty'
   if (text.length > maxLength) return `is ${text.length} characters long; at most ${maxLength} are allowed`
-  // PostgreSQL stores neither NUL nor half of a surrogate pair.
-  if (text.includes('\0') || !text.isWellFormed()) return 'contains characters that cannot be stored'
+  if (!isStorableText(text)) return 'contains characters that cannot be stored'
   return undefined
+}
+
+/** PostgreSQL stores neither NUL nor half of a surrogate pair. */
+export function isStorableText(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed()
 }

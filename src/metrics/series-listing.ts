@@ -2,6 +2,7 @@ import type { Connection } from '../database/connection.ts'
 import { int4Array } from './array-encoder.ts'
 import { readLatest } from './latest-points.ts'
 import { possibleIds } from './owned-series.ts'
+import { isStorableText } from './series-key.ts'
 import { isSourceId } from './source-lock.ts'
 import type { RetentionClass, Series, SeriesFilter, SourceSummary } from './metrics-engine.ts'
 
@@ -19,27 +20,24 @@ interface Row {
 
 /** Series of the tenant that match a filter, ascending by id; starts as `nomaly_app` and leaves as `nomaly_system`. */
 export async function listSeries(connection: Connection, filter: SeriesFilter): Promise<Series[]> {
-  if (filter.sourceId !== undefined && !isSourceId(filter.sourceId)) return []
-  const conditions = ['true']
+  if (!canMatch(filter)) return []
   const values: unknown[] = []
-  const add = (condition: string, value: unknown) =>
-    conditions.push(condition.replace('?', `$${values.push(value)}`))
-  if (filter.sourceId !== undefined) add('source_id = ?', filter.sourceId)
-  if (filter.metric !== undefined) add('metric = ?', filter.metric)
-  if (filter.tags !== undefined) add('tags @> ?::jsonb', JSON.stringify(filter.tags))
-  if (filter.ids !== undefined) add('id = any(?::int4[])', int4Array(possibleIds(filter.ids)))
-  if (filter.afterId !== undefined) add('id > ?::int8', filter.afterId)
+  const conditions: string[] = ['tenant_id = nomaly.current_tenant()']
+  const add = (left: string, value: unknown, right = '') =>
+    conditions.push(`${left} $${values.push(value)}${right}`)
+  if (filter.sourceId !== undefined) add('source_id =', filter.sourceId)
+  if (filter.metric !== undefined) add('metric =', filter.metric)
+  if (filter.tags !== undefined) add('tags @>', JSON.stringify(filter.tags), '::jsonb')
+  if (filter.ids !== undefined) add('id = any(', int4Array(possibleIds(filter.ids)), '::int4[])')
+  if (filter.afterId !== undefined) add('id >', filter.afterId, '::int8')
   const limit = `limit $${values.push(filter.limit ?? DEFAULT_LIMIT)}`
-  const rows = await connection.query<Row>(
-    `select id, source_kind, source_id, metric, tags, retention, created_at from metrics.series
-     where ${conditions.join(' and ')} order by id ${limit}`,
-    values,
-  )
+  const matching = `where ${conditions.join(' and ')} order by id ${limit}`
+  const rows = await (filter.tags === undefined
+    ? readSeries(connection, matching, values)
+    : readByTags(connection, matching, values))
   await connection.become('nomaly_system')
-  const latest = await readLatest(
-    connection,
-    rows.map(({ id }) => id),
-  )
+  const ids = rows.map(({ id }) => id)
+  const latest = await readLatest(connection, ids)
   const latestMs = new Map(latest.map(({ seriesId, timeMs }) => [seriesId, timeMs]))
   return rows.map((row) => ({
     id: row.id,
@@ -52,6 +50,38 @@ export async function listSeries(connection: Connection, filter: SeriesFilter): 
   }))
 }
 
+/** False for a filter that nothing can match, and that the database would not even understand. */
+function canMatch({ sourceId, metric, tags }: SeriesFilter): boolean {
+  return (
+    (sourceId === undefined || isSourceId(sourceId)) &&
+    [metric ?? '', ...Object.entries(tags ?? {}).flat()].every(isStorableText)
+  )
+}
+
+async function readSeries(
+  connection: Connection,
+  matching: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  return connection.query<Row>(
+    `select id, source_kind, source_id, metric, tags, retention, created_at from metrics.series ${matching}`,
+    values,
+  )
+}
+
+/** The index on tags serves the system role only: under it ids are found, and under the tenant's policy read. */
+async function readByTags(
+  connection: Connection,
+  matching: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  const found = await connection.as('nomaly_system', 'nomaly_app', () =>
+    connection.query<{ id: number }>(`select id from metrics.series ${matching}`, values),
+  )
+  const ids = int4Array(Int32Array.from(found, ({ id }) => id))
+  return readSeries(connection, 'where id = any($1::int4[]) order by id', [ids])
+}
+
 /** Counts the series of a source and finds its newest point; starts as `nomaly_app` and leaves as `nomaly_system`. */
 export async function summariseSource(connection: Connection, sourceId: string): Promise<SourceSummary> {
   if (!isSourceId(sourceId)) return { count: 0, latestMs: undefined }
@@ -62,7 +92,7 @@ export async function summariseSource(connection: Connection, sourceId: string):
   const ids = int4Array(Int32Array.from(rows, ({ id }) => id))
   const [newest] = await connection.query<{ ms: number | null }>(
     `select (extract(epoch from max(time)) * 1000)::float8 as ms
-     from metrics.latest_points where series_id = any($1::int4[])`,
+     from metrics.latest_points where series_id = any($1::int4[]) and time > '-infinity'`,
     [ids],
   )
   return { count: rows.length, latestMs: newest?.ms ?? undefined }

@@ -122,8 +122,8 @@ begin
   end loop;
 end $$;
 
--- Drops the partitions of a class that end at or before an instant; answers how many. One that is in use for more than a
--- second is left for the next time.
+-- Drops the partitions of a class that end at or before an instant; answers how many. Where the table is in use for more than
+-- a second, which others then have to wait for too, the rest is left for the next time.
 create function metrics.drop_partitions(class text, before timestamptz) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
@@ -142,7 +142,7 @@ begin
       delete from metrics.partitions p where p.retention = class and p.lower = doomed.lower;
       dropped := dropped + 1;
     exception when lock_not_available then
-      null;
+      exit;
     end;
   end loop;
   return dropped;
