@@ -88,6 +88,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'API keys: list, create, revoke',
     load: async () => (await import('./commands/keys.ts')).registerKeys,
   },
+  tenants: {
+    group: ADMINISTER,
+    summary: 'tenants of this installation: list, create',
+    load: async () => (await import('./commands/tenants.ts')).registerTenants,
+  },
   migrate: {
     group: ADMINISTER,
     summary: 'bring the database to the schema of this version',

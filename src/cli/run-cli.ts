@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { Command, CommanderError } from 'commander'
 import { COMMANDS } from './command-table.ts'
 import { EXIT_CODES } from './exit-codes.ts'
 import { withExamples } from './help-examples.ts'
 import { reportError } from './report-error.ts'
+import { readVersion } from '../version.ts'
 
 const HELP_GROUP = 'Administer:'
 
@@ -73,11 +73,6 @@ async function addCommands(program: Command, args: readonly string[]): Promise<v
       program.commands.find((command) => command.name() === name)?.helpGroup(entry.group)
     } else program.command(name).description(entry.summary).helpGroup(entry.group)
   }
-}
-
-function readVersion(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
 }
 
 /** `nomaly … | head` ends our output before we are done: that is no error. */

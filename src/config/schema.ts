@@ -20,7 +20,7 @@ export interface Option<T> {
   readonly description: string
 }
 
-function text<T extends string | undefined>(env: string, fallback: T, description: string): Option<T> {
+function text(env: string, fallback: string, description: string): Option<string> {
   return { env, kind: { type: 'text' }, fallback, description }
 }
 

@@ -49,6 +49,15 @@ export class DetectorRepository {
     return toDetector(row)
   }
 
+  /** Those of these ids that exist, by id. */
+  async getMany(ids: readonly string[]): Promise<Map<string, Detector>> {
+    if (ids.length === 0) return new Map()
+    const rows = await this.#run(({ kysely }) =>
+      kysely.selectFrom('detectors').select(COLUMNS).where('id', 'in', ids).execute(),
+    )
+    return new Map(rows.map((row) => [row.id, toDetector(row)]))
+  }
+
   async findByName(name: string): Promise<Detector | undefined> {
     const row = await this.#run(({ kysely }) =>
       kysely.selectFrom('detectors').select(COLUMNS).where('name', '=', name).executeTakeFirst(),

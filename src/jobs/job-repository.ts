@@ -119,6 +119,22 @@ export class JobRepository {
     )
   }
 
+  /**
+   * Moves a cron job that is due on to its next time.
+   * @returns the instant it was due, or `undefined` where another worker has moved it on already.
+   */
+  async takeDue(id: string, now: Date, next: Date | undefined): Promise<Date | undefined> {
+    const rows = await this.#run((connection) =>
+      connection.query<{ due: Date }>(
+        `with due as (select id, next_run_at from nomaly.jobs where id = $1 and next_run_at <= $2 for update)
+         update nomaly.jobs set next_run_at = $3, updated_at = now() from due where jobs.id = due.id
+         returning due.next_run_at as due`,
+        [id, now, next ?? null],
+      ),
+    )
+    return rows[0]?.due
+  }
+
   /** Removes the job with its runs, states and anomalies. @throws NomalyError `not_found`. */
   async remove(id: string): Promise<void> {
     const result = await this.#run(({ kysely }) => kysely.deleteFrom('jobs').where('id', '=', id).executeTakeFirst())

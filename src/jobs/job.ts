@@ -6,14 +6,14 @@ export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancel
 /** When a job works: once over all there is, at the instants of a cron expression, or as points arrive. */
 export type Schedule =
   | { readonly kind: 'once' }
-  | { readonly kind: 'cron'; readonly cron: string; readonly timeZone?: string | undefined }
+  | { readonly kind: 'cron'; readonly cron: string; readonly timeZone?: string }
   | { readonly kind: 'streaming' }
 
 /** Which series of the dataset a job watches; all of them where it is empty. */
 export interface SeriesSelector {
-  readonly metric?: string | undefined
+  readonly metric?: string
   /** Series that carry at least these tags. */
-  readonly tags?: Readonly<Record<string, string>> | undefined
+  readonly tags?: Readonly<Record<string, string>>
 }
 
 /** Binds a detector to data and a schedule. */

@@ -1,7 +1,10 @@
+/** The one LISTEN channel of an installation, also for notices sent from inside a transaction. */
+export const NOTIFICATION_CHANNEL = 'nomaly'
+
 /** What processes tell each other: ids only, everything is read again. */
 export interface Notification {
-  /** `points`: a dataset has new ones. `events`: the relay has published. `keys`: an API key was revoked. */
-  readonly channel: 'points' | 'events' | 'keys'
+  /** `points`: a dataset has new ones. `outbox`: there is work for the relay. `events`: the relay has published. `keys`: one was revoked. */
+  readonly channel: 'points' | 'outbox' | 'events' | 'keys'
   readonly tenantId: string
   /** Of a dataset on `points`; empty otherwise. */
   readonly id: string

@@ -1,8 +1,7 @@
 import pg from 'pg'
-import type { Notification, NotificationListener, Notifier } from './notifier.ts'
+import { NOTIFICATION_CHANNEL, type Notification, type NotificationListener, type Notifier } from './notifier.ts'
 
-const CHANNEL = 'nomaly'
-const CHANNELS = new Set(['points', 'events', 'keys'])
+const CHANNELS = new Set(['points', 'outbox', 'events', 'keys'])
 
 /** LISTEN and NOTIFY on a direct connection of its own: it would be lost through a transaction pool (PostgreSQL manual, NOTIFY). */
 export class PostgresNotifier implements Notifier {
@@ -30,7 +29,7 @@ export class PostgresNotifier implements Notifier {
     // While the connection is away nobody is told: receivers look for themselves when they are back.
     await this.#client
       ?.query('select pg_notify($1, $2)', [
-        CHANNEL,
+        NOTIFICATION_CHANNEL,
         `${notification.channel} ${notification.tenantId} ${notification.id}`,
       ])
       .catch((error: Error) => this.#log(`A notification was not sent: ${error.message}`))
@@ -63,7 +62,7 @@ export class PostgresNotifier implements Notifier {
     client.on('error', () => this.#lost(client))
     client.on('end', () => this.#lost(client))
     await client.connect()
-    await client.query(`listen ${CHANNEL}`)
+    await client.query(`listen ${NOTIFICATION_CHANNEL}`)
     this.#client = client
   }
 

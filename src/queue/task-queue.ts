@@ -7,6 +7,8 @@ export interface TaskPayloads {
   'run-detection': { readonly tenantId: string; readonly runId: string }
   /** Takes a streaming job over the points that have come since. */
   'advance-stream': { readonly tenantId: string; readonly jobId: string }
+  /** Removes the points of a dataset that is gone. */
+  'drop-source': { readonly tenantId: string; readonly sourceId: string }
   /** Calls a tenant's webhook about one finding. */
   'deliver-webhook': { readonly tenantId: string; readonly anomalyId: string; readonly deliveryId: string }
 }
@@ -41,6 +43,16 @@ const QUEUES: Readonly<Record<TaskName, Omit<Queue, 'name'>>> = {
     expireInSeconds: 3_600,
     heartbeatSeconds: 30,
     deleteAfterSeconds: 60,
+  },
+  'drop-source': {
+    policy: 'short',
+    notify: true,
+    retryLimit: 20,
+    retryDelay: 5,
+    retryBackoff: true,
+    retryDelayMax: 3_600,
+    expireInSeconds: 3_600,
+    deleteAfterSeconds: 3_600,
   },
   'deliver-webhook': {
     policy: 'short',
@@ -92,11 +104,12 @@ export class TaskQueue {
     connection: Connection,
     name: N,
     payload: TaskPayloads[N],
-    options: { readonly key: string; readonly back: 'nomaly_app' | 'nomaly_system' },
+    options: { readonly key: string; readonly back: 'nomaly_app' | 'nomaly_system'; readonly delaySeconds?: number },
   ): Promise<void> {
     await connection.as('nomaly_system', options.back, () =>
       this.#boss.send(name, payload, {
         singletonKey: options.key,
+        ...(options.delaySeconds === undefined ? {} : { startAfter: options.delaySeconds }),
         db: { executeSql: async (text, values) => connection.client.query(text, values as unknown[]) },
       }),
     )

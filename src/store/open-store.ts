@@ -35,7 +35,7 @@ export async function openStore(
     notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
     return new Store({
       database,
-      metrics: new PartitionedEngine(database),
+      metrics: new PartitionedEngine({ database, clock: Date.now }),
       notifier,
       queue,
       identities,

@@ -2,6 +2,7 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Executor } from '../database/connection.ts'
 import type { JobStatus } from '../jobs/job.ts'
 import type { RunStatus } from '../jobs/run.ts'
+import { NOTIFICATION_CHANNEL } from '../notifications/notifier.ts'
 
 /** What others may hear of, by topic: ids and states only, since everything is read again. */
 export interface EventPayloads {
@@ -30,11 +31,14 @@ export class Outbox {
   }
 
   async add<T extends EventTopic>(topic: T, payload: EventPayloads[T]): Promise<void> {
-    await this.#run(({ kysely }) =>
-      kysely
-        .insertInto('outbox')
-        .values({ tenant_id: this.#scope.tenantId, topic, payload: JSON.stringify(payload) })
-        .execute(),
+    const { tenantId } = this.#scope
+    // The relay is woken by the commit itself; the same notice twice in one transaction is sent once.
+    await this.#run((connection) =>
+      connection.query(
+        `with added as (insert into nomaly.outbox (tenant_id, topic, payload) values ($1, $2, $3))
+         select pg_notify($4, $5)`,
+        [tenantId, topic, JSON.stringify(payload), NOTIFICATION_CHANNEL, `outbox ${tenantId} `],
+      ),
     )
   }
 }

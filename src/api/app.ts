@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import cookie from '@fastify/cookie'
+import helmet from '@fastify/helmet'
+import underPressure from '@fastify/under-pressure'
+import Fastify from 'fastify'
+import type { Config } from '../config/profiles.ts'
+import { NomalyError } from '../errors.ts'
+import type { Store } from '../store/store.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
+import type { Api } from './api.ts'
+import { registerAuthentication } from './plugins/authentication.ts'
+import { registerDashboard } from './plugins/dashboard.ts'
+import { registerOpenApi } from './plugins/openapi.ts'
+import { registerProblemDetails } from './plugins/problem-details.ts'
+import { compileValidator } from './plugins/validation.ts'
+import { registerAccountRoutes } from './routes/account.ts'
+import { registerAnomalyRoutes } from './routes/anomalies.ts'
+import { registerDatasetRoutes } from './routes/datasets.ts'
+import { registerDemoRoutes } from './routes/demo.ts'
+import { registerDetectorRoutes } from './routes/detectors.ts'
+import { registerDetectRoutes } from './routes/detect.ts'
+import { registerEventRoutes } from './routes/events.ts'
+import { registerHealthRoutes } from './routes/health.ts'
+import { registerJobRoutes } from './routes/jobs.ts'
+import { registerKeyRoutes } from './routes/keys.ts'
+import { registerPointRoutes } from './routes/points.ts'
+import { registerSeriesRoutes } from './routes/series.ts'
+import { registerWebhookRoutes } from './routes/webhook.ts'
+
+export interface AppOptions {
+  readonly store: Store
+  readonly config: Config
+  readonly logger: Logger
+  readonly metrics: ProcessMetrics
+  readonly version: string
+  /** Hosts that the Host header may name; `undefined` lets every one pass. */
+  readonly allowedHosts: () => ReadonlySet<string> | undefined
+  /** Folder of the built dashboard. */
+  readonly dashboardDirectory: string
+}
+
+const JSON_BODY_BYTES = 1_048_576
+const REQUEST_TIMEOUT_MS = 300_000
+
+/** The HTTP application, without a port: `inject` reaches every route. */
+export async function buildApp(options: AppOptions): Promise<Api> {
+  const { store, config, metrics } = options
+  const app = Fastify({
+    loggerInstance: options.logger,
+    logController: { disableRequestLogging: true } as never,
+    bodyLimit: JSON_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: 300 },
+    genReqId: () => randomUUID(),
+    // Those who keep a connection open are told to leave while the process ends.
+    forceCloseConnections: 'idle',
+  }) as unknown as Api
+  app.setValidatorCompiler(compileValidator as never)
+  registerProblemDetails(app as never)
+  await app.register(cookie)
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        // The component library sets sizes and colours in style attributes.
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        frameAncestors: ["'none'"],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+      },
+    },
+    hsts: false,
+    referrerPolicy: { policy: 'no-referrer' },
+  })
+  await app.register(underPressure, {
+    maxEventLoopDelay: 2_000,
+    pressureHandler: () => {
+      throw new NomalyError('overloaded', 'The server is too busy to answer in time.', {
+        hint: 'Send the request again in a moment.',
+        retryAfterSeconds: 2,
+      })
+    },
+  })
+  registerAuthentication(app as never, { identities: store.identities, allowedHosts: options.allowedHosts })
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none'
+    metrics.requestSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
+    request.log.debug({ method: request.method, route, status: reply.statusCode, ms: reply.elapsedTime }, 'request')
+  })
+  await registerOpenApi(app, options.version)
+
+  await app.register(async (scope) => {
+    registerPointRoutes(scope as never, store, config, metrics.pointsInserted)
+    registerDetectRoutes(scope as never, config)
+  })
+  await app.register(async (scope) => {
+    acceptEmptyJson(scope as never)
+    const routes = scope as unknown as Api
+    registerAccountRoutes(routes, store, options.version)
+    registerDatasetRoutes(routes, store)
+    registerSeriesRoutes(routes, store)
+    registerDetectorRoutes(routes, store)
+    registerJobRoutes(routes, store)
+    registerAnomalyRoutes(routes, store)
+    registerEventRoutes(routes, store)
+    registerKeyRoutes(routes, store)
+    registerWebhookRoutes(routes, store, config.webhookPrivateAddresses)
+    registerDemoRoutes(routes, store)
+    registerHealthRoutes(routes, store, metrics)
+  })
+  await registerDashboard(app, options.dashboardDirectory)
+  await app.ready()
+  return app
+}
+
+/** Clients that always name a content type send it with empty bodies too; then there is no body. */
+function acceptEmptyJson(app: Api): void {
+  const parse = app.getDefaultJsonParser('error', 'ignore')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parse(request, body as string, done)
+  })
+}

@@ -1,0 +1,173 @@
+import { Type } from 'typebox'
+import type { Dataset } from '../../datasets/dataset.ts'
+import type { TenantScope } from '../../access/tenant-scope.ts'
+import type { Store } from '../../store/store.ts'
+import type { Api } from '../api.ts'
+import { identityOf } from '../plugins/authentication.ts'
+import { replyPosition } from '../plugins/positions.ts'
+import { DatasetParams, NullableTime, PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/shared.ts'
+
+const DatasetName = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}$',
+  description: '1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID',
+})
+const Retention = Type.Enum(['forever', 'year', 'month', 'week'], { description: 'How long points are kept' })
+const DatasetBody = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  description: Type.String(),
+  retention: Retention,
+  createdAt: Time,
+  seriesCount: Type.Integer(),
+  latestAt: NullableTime,
+})
+const DROP_AGAIN_SECONDS = 60
+const tags = ['datasets']
+
+/** Sources of metric series. */
+export function registerDatasetRoutes(app: Api, store: Store): void {
+  app.get(
+    '/v1/datasets',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'List datasets by name',
+        querystring: Type.Object(PageQuery),
+        response: { 200: pageOf(DatasetBody), ...problems },
+      },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      const page = await store.read(scope, 'latest').datasets.list(pageRequest(request.query))
+      const items = await Promise.all(page.items.map((dataset) => present(store, scope, dataset)))
+      return { items, nextCursor: page.nextCursor }
+    },
+  )
+
+  app.post(
+    '/v1/datasets',
+    {
+      config: { permission: 'write' },
+      schema: {
+        tags,
+        summary: 'Make a dataset',
+        body: Type.Object(
+          {
+            name: DatasetName,
+            description: Type.Optional(Type.String({ maxLength: 2000 })),
+            retention: Type.Optional(Retention),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 201: DatasetBody, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { scope, actor } = identityOf(request)
+      const { value, position } = await store.transaction(scope, async (unit) => {
+        const dataset = await unit.datasets.create(request.body)
+        await unit.audit.record(actor, 'dataset.create', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
+        await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
+        return dataset
+      })
+      replyPosition(reply, position)
+      return reply.code(201).send(await present(store, scope, value))
+    },
+  )
+
+  app.get(
+    '/v1/datasets/:dataset',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'Show a dataset',
+        params: DatasetParams,
+        response: { 200: DatasetBody, ...problems },
+      },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      return present(store, scope, await store.read(scope, 'latest').datasets.get(request.params.dataset))
+    },
+  )
+
+  app.patch(
+    '/v1/datasets/:dataset',
+    {
+      config: { permission: 'write' },
+      schema: {
+        tags,
+        summary: 'Rename or describe a dataset',
+        params: DatasetParams,
+        body: Type.Object(
+          { name: Type.Optional(DatasetName), description: Type.Optional(Type.String({ maxLength: 2000 })) },
+          { additionalProperties: false, minProperties: 1 },
+        ),
+        response: { 200: DatasetBody, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { scope, actor } = identityOf(request)
+      const { value, position } = await store.transaction(scope, async (unit) => {
+        const { id } = await unit.datasets.get(request.params.dataset)
+        const dataset = await unit.datasets.update(id, request.body)
+        await unit.audit.record(actor, 'dataset.update', { kind: 'dataset', id }, request.body)
+        await unit.outbox.add('dataset', { id, change: 'updated' })
+        return dataset
+      })
+      replyPosition(reply, position)
+      return present(store, scope, value)
+    },
+  )
+
+  app.delete(
+    '/v1/datasets/:dataset',
+    {
+      config: { permission: 'write' },
+      schema: {
+        tags,
+        summary: 'Delete a dataset with its points, jobs and anomalies',
+        params: DatasetParams,
+        response: { 204: Type.Null(), ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { scope, actor } = identityOf(request)
+      const { value, position } = await store.transaction(scope, async (unit) => {
+        const dataset = await unit.datasets.get(request.params.dataset)
+        await unit.datasets.remove(dataset.id)
+        await unit.audit.record(actor, 'dataset.delete', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
+        await unit.outbox.add('dataset', { id: dataset.id, change: 'deleted' })
+        await unit.queue.send('drop-source', { tenantId: scope.tenantId, sourceId: dataset.id }, dataset.id, DROP_AGAIN_SECONDS)
+        return dataset
+      })
+      // Points go at once where all is well. The task makes sure of it: this process may die now, and points may be on their way.
+      await store.metrics.dropSource(scope, value.id)
+      replyPosition(reply, position)
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+async function present(store: Store, scope: TenantScope, dataset: Dataset): Promise<{
+  id: string
+  name: string
+  description: string
+  retention: Dataset['retention']
+  createdAt: string
+  seriesCount: number
+  latestAt: string | null
+}> {
+  const { count, latestMs } = await store.metrics.summary(scope, dataset.id)
+  return {
+    id: dataset.id,
+    name: dataset.name,
+    description: dataset.description,
+    retention: dataset.retention,
+    createdAt: dataset.createdAt.toISOString(),
+    seriesCount: count,
+    latestAt: latestMs === undefined ? null : new Date(latestMs).toISOString(),
+  }
+}

@@ -1,0 +1,20 @@
+import type { Store } from '../../store/store.ts'
+import type { ProcessMetrics } from '../../telemetry/process-metrics.ts'
+import type { Api } from '../api.ts'
+
+/** For load balancers and Prometheus; open to everyone, and without any tenant's data. */
+export function registerHealthRoutes(app: Api, store: Store, metrics: ProcessMetrics): void {
+  const open = { config: { permission: 'public' as const }, schema: { hide: true } }
+
+  // The process answers: nothing else is looked at, or a slow database would get every process restarted.
+  app.get('/healthz', open, async () => ({ status: 'ok' }))
+
+  app.get('/readyz', open, async (_request, reply) => {
+    const { ok, checks } = await store.health()
+    return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'not ready', checks })
+  })
+
+  app.get('/metrics', open, async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
+}

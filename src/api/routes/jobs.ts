@@ -1,0 +1,216 @@
+import { Type } from 'typebox'
+import type { TenantScope } from '../../access/tenant-scope.ts'
+import { notFound } from '../../errors.ts'
+import { type Job, JOB_ACTIONS, type JobAction } from '../../jobs/job.ts'
+import type { Run } from '../../jobs/run.ts'
+import type { Store } from '../../store/store.ts'
+import { actOnJob, createJob, deleteJob, runJobNow } from '../../workflows/manage-jobs.ts'
+import type { Api } from '../api.ts'
+import { identityOf } from '../plugins/authentication.ts'
+import { replyPosition } from '../plugins/positions.ts'
+import { DetectorSettingsBody } from '../schemas/detectors.ts'
+import { JobBody, JobStatus, RunBody, ScheduleBody, SelectorBody } from '../schemas/jobs.ts'
+import { IdParams, PageQuery, pageOf, pageRequest, problems, Uuid } from '../schemas/shared.ts'
+import { presentDetector } from './detectors.ts'
+
+const tags = ['jobs']
+
+/** Jobs bind detectors to data; each execution is a run. */
+export function registerJobRoutes(app: Api, store: Store): void {
+  app.get(
+    '/v1/jobs',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'List jobs, newest first',
+        querystring: Type.Object({
+          ...PageQuery,
+          datasetId: Type.Optional(Uuid),
+          status: Type.Optional(JobStatus),
+        }),
+        response: { 200: pageOf(JobBody), ...problems },
+      },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      const { datasetId, status } = request.query
+      const page = await store.read(scope, 'latest').jobs.list({ datasetId, status }, pageRequest(request.query))
+      return { items: await presentJobs(store, scope, page.items), nextCursor: page.nextCursor }
+    },
+  )
+
+  app.post(
+    '/v1/jobs',
+    {
+      config: { permission: 'write' },
+      schema: {
+        tags,
+        summary: 'Make a job',
+        body: Type.Object(
+          {
+            name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+            dataset: Type.String({ minLength: 1, maxLength: 100, description: 'Id or name' }),
+            detectorId: Type.Optional(Uuid),
+            detector: Type.Optional(
+              Type.Object(DetectorSettingsBody, {
+                additionalProperties: false,
+                description: 'Settings for a detector of its own',
+              }),
+            ),
+            schedule: ScheduleBody,
+            selector: Type.Optional(SelectorBody),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 201: JobBody, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const identity = identityOf(request)
+      const { value, position } = await createJob(store, identity, request.body)
+      replyPosition(reply, position)
+      return reply.code(201).send(await presentJob(store, identity.scope, value))
+    },
+  )
+
+  app.get(
+    '/v1/jobs/:id',
+    {
+      config: { permission: 'read' },
+      schema: { tags, summary: 'Show a job', params: IdParams, response: { 200: JobBody, ...problems } },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      return presentJob(store, scope, await store.read(scope, 'latest').jobs.get(request.params.id))
+    },
+  )
+
+  app.delete(
+    '/v1/jobs/:id',
+    {
+      config: { permission: 'write' },
+      schema: {
+        tags,
+        summary: 'Delete a job with its runs and anomalies',
+        params: IdParams,
+        response: { 204: Type.Null(), ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { position } = await deleteJob(store, identityOf(request), request.params.id)
+      replyPosition(reply, position)
+      return reply.code(204).send(null)
+    },
+  )
+
+  for (const action of Object.keys(JOB_ACTIONS) as JobAction[])
+    app.post(
+      `/v1/jobs/:id/${action}`,
+      {
+        config: { permission: 'write' },
+        schema: {
+          tags,
+          summary: `${action[0]!.toUpperCase()}${action.slice(1)} a job`,
+          params: IdParams,
+          response: { 200: JobBody, ...problems },
+        },
+      },
+      async (request, reply) => {
+        const identity = identityOf(request)
+        const { value, position } = await actOnJob(store, identity, request.params.id, action)
+        replyPosition(reply, position)
+        return presentJob(store, identity.scope, value)
+      },
+    )
+
+  app.post(
+    '/v1/jobs/:id/runs',
+    {
+      config: { permission: 'write' },
+      schema: { tags, summary: 'Run a job now', params: IdParams, response: { 201: RunBody, ...problems } },
+    },
+    async (request, reply) => {
+      const { value, position } = await runJobNow(store, identityOf(request), request.params.id)
+      replyPosition(reply, position)
+      return reply.code(201).send(presentRun(value))
+    },
+  )
+
+  app.get(
+    '/v1/jobs/:id/runs',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'List the runs of a job, newest first',
+        params: IdParams,
+        querystring: Type.Object(PageQuery),
+        response: { 200: pageOf(RunBody), ...problems },
+      },
+    },
+    async (request) => {
+      const latest = store.read(identityOf(request).scope, 'latest')
+      const job = await latest.jobs.get(request.params.id)
+      const page = await latest.runs.list(job.id, pageRequest(request.query))
+      return { items: page.items.map(presentRun), nextCursor: page.nextCursor }
+    },
+  )
+
+  app.get(
+    '/v1/runs/:id',
+    {
+      config: { permission: 'read' },
+      schema: { tags, summary: 'Show a run', params: IdParams, response: { 200: RunBody, ...problems } },
+    },
+    async (request) => presentRun(await store.read(identityOf(request).scope, 'latest').runs.get(request.params.id)),
+  )
+}
+
+type PresentedJob = Omit<Job, 'createdAt' | 'updatedAt' | 'detectorId'> & {
+  createdAt: string
+  updatedAt: string
+  detector: ReturnType<typeof presentDetector>
+  lastRun: ReturnType<typeof presentRun> | null
+  openAnomalies: number
+}
+
+async function presentJob(store: Store, scope: TenantScope, job: Job): Promise<PresentedJob> {
+  const [presented] = await presentJobs(store, scope, [job])
+  if (presented === undefined) throw notFound('job', job.id)
+  return presented
+}
+
+async function presentJobs(store: Store, scope: TenantScope, jobs: readonly Job[]): Promise<PresentedJob[]> {
+  const latest = store.read(scope, 'latest')
+  const ids = jobs.map(({ id }) => id)
+  const [runs, open, detectors] = await Promise.all([
+    latest.runs.latestOf(ids),
+    latest.anomalies.countOpen(ids),
+    latest.detectors.getMany([...new Set(jobs.map(({ detectorId }) => detectorId))]),
+  ])
+  return jobs.flatMap(({ detectorId, createdAt, updatedAt, ...job }) => {
+    const detector = detectors.get(detectorId)
+    // Deleted while this request was under way, and its job before it.
+    if (detector === undefined) return []
+    const lastRun = runs.get(job.id)
+    return {
+      ...job,
+      createdAt: createdAt.toISOString(),
+      updatedAt: updatedAt.toISOString(),
+      detector: presentDetector(detector),
+      lastRun: lastRun === undefined ? null : presentRun(lastRun),
+      openAnomalies: open.get(job.id) ?? 0,
+    }
+  })
+}
+
+// eslint-disable-next-line typescript/explicit-function-return-type -- the type is that of the literal
+function presentRun(run: Run) {
+  return {
+    ...run,
+    createdAt: run.createdAt.toISOString(),
+    startedAt: run.startedAt?.toISOString() ?? null,
+    finishedAt: run.finishedAt?.toISOString() ?? null,
+  }
+}

@@ -1,0 +1,90 @@
+import { Type } from 'typebox'
+import type { ApiKey } from '../../access/api-key-repository.ts'
+import { ROLES } from '../../access/roles.ts'
+import type { Store } from '../../store/store.ts'
+import type { Api } from '../api.ts'
+import { identityOf } from '../plugins/authentication.ts'
+import { replyPosition } from '../plugins/positions.ts'
+import { IdParams, NullableTime, problems, Time } from '../schemas/shared.ts'
+
+const RoleName = Type.Enum([...ROLES], { description: 'viewer reads, editor also writes, admin also manages keys and the webhook' })
+const KeyFields = {
+  id: Type.String(),
+  name: Type.String(),
+  role: RoleName,
+  prefix: Type.String({ description: 'Its first characters' }),
+  createdAt: Time,
+  lastUsedAt: NullableTime,
+}
+const tags = ['keys']
+
+/** API keys of the tenant. */
+export function registerKeyRoutes(app: Api, store: Store): void {
+  app.get(
+    '/v1/keys',
+    {
+      config: { permission: 'administer' },
+      schema: {
+        tags,
+        summary: 'List API keys',
+        response: { 200: Type.Object({ items: Type.Array(Type.Object(KeyFields)) }), ...problems },
+      },
+    },
+    async (request) => {
+      const keys = await store.read(identityOf(request).scope, 'latest').apiKeys.list()
+      return { items: keys.map(present) }
+    },
+  )
+
+  app.post(
+    '/v1/keys',
+    {
+      config: { permission: 'administer' },
+      schema: {
+        tags,
+        summary: 'Make an API key; it is shown this once',
+        body: Type.Object(
+          { name: Type.String({ minLength: 1, maxLength: 200 }), role: RoleName },
+          { additionalProperties: false },
+        ),
+        response: { 201: Type.Object({ ...KeyFields, key: Type.String() }), ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { scope, actor } = identityOf(request)
+      const { name, role } = request.body
+      const { value, position } = await store.transaction(scope, async (unit) => {
+        const created = await unit.apiKeys.create(name, role)
+        await unit.audit.record(actor, 'key.create', { kind: 'key', id: created.apiKey.id }, { name, role })
+        return created
+      })
+      replyPosition(reply, position)
+      return reply.code(201).send({ ...present(value.apiKey), key: value.key })
+    },
+  )
+
+  app.delete(
+    '/v1/keys/:id',
+    {
+      config: { permission: 'administer' },
+      schema: { tags, summary: 'Revoke an API key', params: IdParams, response: { 204: Type.Null(), ...problems } },
+    },
+    async (request, reply) => {
+      const { scope, actor } = identityOf(request)
+      const { id } = request.params
+      const { position } = await store.transaction(scope, async (unit) => {
+        await unit.apiKeys.revoke(id)
+        await unit.audit.record(actor, 'key.revoke', { kind: 'key', id })
+      })
+      store.identities.forget()
+      await store.notifier.publish({ channel: 'keys', tenantId: scope.tenantId, id })
+      replyPosition(reply, position)
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+// eslint-disable-next-line typescript/explicit-function-return-type -- the type is that of the literal
+function present(key: ApiKey) {
+  return { ...key, createdAt: key.createdAt.toISOString(), lastUsedAt: key.lastUsedAt?.toISOString() ?? null }
+}

@@ -1,0 +1,311 @@
+import { Type } from 'typebox'
+import type { TenantScope } from '../../access/tenant-scope.ts'
+import { invalidField, notFound } from '../../errors.ts'
+import type { MetricBucket, Series } from '../../metrics/metrics-engine.ts'
+import type { Store } from '../../store/store.ts'
+import { replayBand } from '../../workflows/replay-band.ts'
+import type { Api } from '../api.ts'
+import { identityOf } from '../plugins/authentication.ts'
+import {
+  DatasetParams,
+  Instant,
+  NullableTime,
+  PageQuery,
+  pageOf,
+  parseRange,
+  problems,
+  SeriesParams,
+  Tags,
+  Time,
+  Uuid,
+} from '../schemas/shared.ts'
+import { cursorKey, decodeCursor, encodeCursor } from '../../database/paging.ts'
+
+const MAX_POINTS = 200_000
+const MAX_SERIES = 200
+const MAX_BUCKETS = 100_000
+
+const SeriesBody = Type.Object({
+  id: Type.Integer(),
+  metric: Type.String(),
+  tags: Tags,
+  datasetId: Type.String(),
+  createdAt: Time,
+  latestAt: NullableTime,
+})
+const Numbers = Type.Array(Type.Union([Type.Number(), Type.Null()]))
+const Buckets = Type.Object({
+  seriesId: Type.Integer(),
+  bucketSeconds: Type.Number(),
+  startsMs: Type.Array(Type.Number()),
+  count: Type.Array(Type.Integer()),
+  nonFinite: Type.Array(Type.Integer()),
+  sum: Numbers,
+  min: Numbers,
+  max: Numbers,
+  last: Numbers,
+  mean: Numbers,
+})
+const RangeQuery = { from: Type.Optional(Instant), to: Type.Optional(Instant) }
+const BucketSeconds = Type.Integer({ minimum: 1, maximum: 31_622_400 })
+const tags = ['series']
+
+/** Series, and their points out: raw, in buckets, and with the band that a detector expected. */
+export function registerSeriesRoutes(app: Api, store: Store): void {
+  app.get(
+    '/v1/datasets/:dataset/series',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'List the series of a dataset',
+        params: DatasetParams,
+        querystring: Type.Object({
+          ...PageQuery,
+          metric: Type.Optional(Type.String({ maxLength: 200 })),
+          tags: Type.Optional(Type.String({ maxLength: 20_000, description: 'JSON object: tags the series must carry' })),
+        }),
+        response: { 200: pageOf(SeriesBody), ...problems },
+      },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      const { limit = 50, cursor, metric, tags: tagText } = request.query
+      const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      const found = await store.metrics.listSeries(scope, {
+        sourceId: dataset.id,
+        limit: limit + 1,
+        ...(metric === undefined ? {} : { metric }),
+        ...(tagText === undefined ? {} : { tags: parseTags(tagText) }),
+        ...(cursor === undefined ? {} : { afterId: decodeCursor(cursor, [cursorKey.integer])[0] }),
+      })
+      const items = found.slice(0, limit)
+      return {
+        items: items.map(presentSeries),
+        nextCursor: found.length > limit ? encodeCursor([items.at(-1)!.id]) : null,
+      }
+    },
+  )
+
+  app.get(
+    '/v1/series/:id',
+    {
+      config: { permission: 'read' },
+      schema: { tags, summary: 'Show a series', params: SeriesParams, response: { 200: SeriesBody, ...problems } },
+    },
+    async (request) => presentSeries(await findSeries(store, identityOf(request).scope, request.params.id)),
+  )
+
+  app.get(
+    '/v1/series/:id/points',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'Read raw points in columns',
+        description: 'Where there are more than `limit`, the newest are answered. NaN and infinities are texts.',
+        params: SeriesParams,
+        querystring: Type.Object({
+          ...RangeQuery,
+          limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_POINTS, default: MAX_POINTS })),
+        }),
+        response: {
+          200: Type.Object({
+            seriesId: Type.Integer(),
+            timesMs: Type.Array(Type.Number()),
+            values: Type.Array(Type.Union([Type.Number(), Type.String()])),
+            truncated: Type.Boolean(),
+          }),
+          ...problems,
+        },
+      },
+    },
+    async (request, reply) => {
+      const { scope } = identityOf(request)
+      const series = await findSeries(store, scope, request.params.id)
+      const limit = request.query.limit ?? MAX_POINTS
+      const tail = await store.metrics.tail(scope, series.id, parseRange(request.query), limit + 1, request.signal)
+      const skip = Math.max(0, tail.timesMs.length - limit)
+      // Two hundred thousand numbers: the plain serializer is the fast one.
+      return reply.serializer((payload: unknown) => JSON.stringify(payload)).send({
+        seriesId: series.id,
+        timesMs: Array.from(tail.timesMs.subarray(skip)),
+        values: Array.from(tail.values.subarray(skip), presentValue),
+        truncated: skip > 0,
+      })
+    },
+  )
+
+  app.get(
+    '/v1/series/:id/buckets',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'Aggregate a series over time buckets',
+        description: 'Buckets start at multiples of their width since 1970 UTC; empty ones are left out.',
+        params: SeriesParams,
+        querystring: Type.Object({ ...RangeQuery, bucketSeconds: BucketSeconds }),
+        response: { 200: Buckets, ...problems },
+      },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      const series = await findSeries(store, scope, request.params.id)
+      const { bucketSeconds } = request.query
+      const [answer] = await readBuckets(store, scope, [series.id], parseRange(request.query), bucketSeconds, request.signal)
+      return answer!
+    },
+  )
+
+  app.post(
+    '/v1/query',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'Aggregate several series over time buckets',
+        body: Type.Object(
+          {
+            seriesIds: Type.Array(Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), { minItems: 1, maxItems: MAX_SERIES }),
+            ...RangeQuery,
+            bucketSeconds: BucketSeconds,
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: Type.Object({ series: Type.Array(Buckets) }), ...problems },
+      },
+    },
+    async (request) => {
+      const { scope } = identityOf(request)
+      const { seriesIds, bucketSeconds } = request.body
+      return {
+        series: await readBuckets(store, scope, seriesIds, parseRange(request.body), bucketSeconds, request.signal),
+      }
+    },
+  )
+
+  app.get(
+    '/v1/series/:id/band',
+    {
+      config: { permission: 'read' },
+      schema: {
+        tags,
+        summary: 'What a job expected of a series',
+        description: 'Null where the detector was still learning.',
+        params: SeriesParams,
+        querystring: Type.Object({ ...RangeQuery, jobId: Uuid }),
+        response: {
+          200: Type.Object({
+            seriesId: Type.Integer(),
+            jobId: Type.String(),
+            detector: Type.Union([Type.Object({ algorithm: Type.String(), reason: Type.String() }), Type.Null()]),
+            timesMs: Type.Array(Type.Number()),
+            expected: Numbers,
+            lower: Numbers,
+            upper: Numbers,
+          }),
+          ...problems,
+        },
+      },
+    },
+    async (request, reply) => {
+      const { scope } = identityOf(request)
+      const series = await findSeries(store, scope, request.params.id)
+      const job = await store.read(scope, 'latest').jobs.get(request.query.jobId)
+      const band = await replayBand(store, scope, job, series.id, parseRange(request.query), MAX_POINTS, request.signal)
+      return reply
+        .serializer((payload: unknown) => JSON.stringify(payload))
+        .send({ seriesId: series.id, jobId: job.id, ...band })
+    },
+  )
+}
+
+async function findSeries(store: Store, scope: TenantScope, id: number): Promise<Series> {
+  const [series] = await store.metrics.listSeries(scope, { ids: [id], limit: 1 })
+  if (series === undefined) throw notFound('series', String(id))
+  return series
+}
+
+async function readBuckets(
+  store: Store,
+  scope: TenantScope,
+  seriesIds: readonly number[],
+  range: { fromMs: number; toMs: number },
+  bucketSeconds: number,
+  signal: AbortSignal,
+): Promise<ReturnType<typeof emptyBuckets>[]> {
+  const answers = new Map(seriesIds.map((id) => [id, emptyBuckets(id, bucketSeconds)]))
+  let total = 0
+  for await (const bucket of store.metrics.query(scope, { series: seriesIds, range, bucketSeconds, freshness: 'latest', signal })) {
+    total += 1
+    if (total > MAX_BUCKETS)
+      throw invalidField('bucketSeconds', `gives more than ${MAX_BUCKETS} buckets`, 'Take wider buckets or a shorter range.')
+    addBucket(answers.get(bucket.seriesId)!, bucket)
+  }
+  return [...answers.values()]
+}
+
+// eslint-disable-next-line typescript/explicit-function-return-type -- the columns' types are those of the literal
+function emptyBuckets(seriesId: number, bucketSeconds: number) {
+  return {
+    seriesId,
+    bucketSeconds,
+    startsMs: [] as number[],
+    count: [] as number[],
+    nonFinite: [] as number[],
+    sum: [] as (number | null)[],
+    min: [] as (number | null)[],
+    max: [] as (number | null)[],
+    last: [] as (number | null)[],
+    mean: [] as (number | null)[],
+  }
+}
+
+function addBucket(columns: ReturnType<typeof emptyBuckets>, bucket: MetricBucket): void {
+  columns.startsMs.push(bucket.startMs)
+  columns.count.push(bucket.count)
+  columns.nonFinite.push(bucket.nonFinite)
+  columns.sum.push(bucket.sum)
+  columns.min.push(bucket.min)
+  columns.max.push(bucket.max)
+  columns.last.push(bucket.last)
+  columns.mean.push(bucket.sum === null ? null : bucket.sum / bucket.count)
+}
+
+function parseTags(text: string): Record<string, string> {
+  try {
+    const value: unknown = JSON.parse(text)
+    const isTags =
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.entries(value).every(([key, item]) => typeof item === 'string' && !`${key}${item}`.includes('\0'))
+    if (isTags) return value as Record<string, string>
+  } catch {
+    // Refused below.
+  }
+  throw invalidField('tags', 'must be a JSON object of texts, such as {"host":"web-1"}')
+}
+
+function presentSeries(series: Series): {
+  id: number
+  metric: string
+  tags: Record<string, string>
+  datasetId: string
+  createdAt: string
+  latestAt: string | null
+} {
+  return {
+    id: series.id,
+    metric: series.metric,
+    tags: { ...series.tags },
+    datasetId: series.source.id,
+    createdAt: series.createdAt.toISOString(),
+    latestAt: series.latestMs === undefined ? null : new Date(series.latestMs).toISOString(),
+  }
+}
+
+function presentValue(value: number): number | string {
+  return Number.isFinite(value) ? value : String(value)
+}

@@ -1,0 +1,29 @@
+import type { Command } from 'commander'
+import { loadConfig } from '../../config/load.ts'
+import { migrate } from '../../database/migrator.ts'
+import { findDatabaseUrls } from '../../operations/connection-urls.ts'
+import { MIGRATION_SETS } from '../../operations/open-instance.ts'
+import { withExamples } from '../help-examples.ts'
+import { type OutputOptions, print, printJson, withOutput } from '../output.ts'
+
+/** Adds `nomaly migrate`. */
+export function registerMigrate(program: Command): void {
+  const command = program
+    .command('migrate')
+    .description(
+      'Brings the database to the schema of this version. `nomaly start` does so by itself; this is for those who want it\n' +
+        'apart, as another login (ADMIN_DATABASE_URL).',
+    )
+  withOutput(command)
+  withExamples(command, [
+    ['nomaly migrate', ''],
+    ['ADMIN_DATABASE_URL=postgresql://postgres@db/nomaly nomaly migrate', 'as a login that may create roles'],
+  ])
+  command.action(async ({ output }: OutputOptions) => {
+    const { adminUrl } = await findDatabaseUrls(loadConfig())
+    const { applied } = await migrate({ adminUrl, sets: MIGRATION_SETS })
+    if (output !== 'table') printJson({ applied })
+    else if (applied.length === 0) print('The database is up to date.')
+    else for (const name of applied) print(`applied ${name}`)
+  })
+}

@@ -1,0 +1,43 @@
+import type { Command } from 'commander'
+import { loadConfig } from '../../config/load.ts'
+import { findDatabaseUrls } from '../../operations/connection-urls.ts'
+import { openStore } from '../../store/open-store.ts'
+import { createLogger } from '../../telemetry/logger.ts'
+import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
+import { Worker } from '../../worker/worker.ts'
+import { withExamples } from '../help-examples.ts'
+import { note } from '../output.ts'
+import { untilToldToStop } from '../shutdown.ts'
+
+/** Adds `nomaly worker`. */
+export function registerWorker(program: Command): void {
+  const command = program
+    .command('worker')
+    .description('Runs only the worker, on the database of an installation that is up. Any number, on any number of machines.')
+  withExamples(command, [['DATABASE_URL=postgresql://nomaly@db/nomaly nomaly worker', '']])
+  command.action(work)
+}
+
+async function work(): Promise<void> {
+  const stop = untilToldToStop()
+  const config = loadConfig()
+  const logger = createLogger(config.logLevel)
+  const { applicationUrl } = await findDatabaseUrls(config)
+  await using store = await openStore(config, applicationUrl, note)
+  const metrics = createProcessMetrics(() => {
+    const { total, idle, waiting } = store.database.poolUse
+    return { total, idle, waiting }
+  })
+  await using worker = await Worker.start({
+    store,
+    databaseUrl: applicationUrl,
+    concurrency: config.workerConcurrency,
+    drainTimeoutMs: config.drainTimeoutMs,
+    webhookPrivateAddresses: config.webhookPrivateAddresses,
+    logger,
+    metrics,
+  })
+  note(`Worker ${worker.id} is working. Ctrl+C stops it.`)
+  await stop.told
+  note('Stopping: finishing what is under way …')
+}

@@ -1,0 +1,82 @@
+import { join } from 'node:path'
+import type { Config } from '../config/profiles.ts'
+import { type DataFolder, openDataFolder } from '../database/data-folder.ts'
+import { type EmbeddedServer, startEmbeddedServer } from '../database/embedded-server.ts'
+import { migrate, type MigrationSet } from '../database/migrator.ts'
+import { openStore } from '../store/open-store.ts'
+import type { Store } from '../store/store.ts'
+import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
+import { prepareTenant } from './prepare-tenant.ts'
+
+/** The migrations that an installation needs. */
+export const MIGRATION_SETS: readonly MigrationSet[] = ['core', 'metrics-partitioned']
+
+/** An installation that is up: its data folder, its database and the store on it. */
+export interface Instance extends AsyncDisposable {
+  readonly folder: DataFolder
+  readonly store: Store
+  readonly databaseUrl: string
+  /** `undefined` where DATABASE_URL points at a server. */
+  readonly embedded: EmbeddedServer | undefined
+  /** Of the first tenant. */
+  readonly tenantId: string
+  /** The file that holds the admin key. */
+  readonly adminKeyFile: string
+}
+
+/** Opens the data folder, starts the embedded server where no other is given, migrates, and makes the first tenant and its admin key. */
+export async function openInstance(
+  config: Config,
+  role: string,
+  log: (message: string) => void,
+  signal?: AbortSignal,
+): Promise<Instance> {
+  await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await openDataFolder(config.dataDirectory, { role }))
+  const database = await openDatabase(config, folder, log, signal)
+  if (database.embedded !== undefined) stack.use(database.embedded)
+  const store = stack.use(await openStore(config, database.applicationUrl, log))
+  const adminKeyFile = join(folder.path, 'admin-key')
+  const tenantId = await prepareTenant(store, adminKeyFile)
+  const resources = stack.move()
+  return {
+    folder,
+    store,
+    databaseUrl: database.applicationUrl,
+    embedded: database.embedded,
+    tenantId,
+    adminKeyFile,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+async function openDatabase(
+  config: Config,
+  folder: DataFolder,
+  log: (message: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<{ applicationUrl: string; embedded: EmbeddedServer | undefined }> {
+  if (config.databaseUrl !== undefined) {
+    await migrate({ adminUrl: config.adminDatabaseUrl ?? config.databaseUrl, sets: MIGRATION_SETS })
+    return { applicationUrl: config.databaseUrl, embedded: undefined }
+  }
+  const embedded = await startEmbeddedServer({
+    dataDirectory: folder.path,
+    folder,
+    preferredPort: config.embeddedDatabasePort,
+    log,
+    ...(signal === undefined ? {} : { signal }),
+  })
+  try {
+    const password = await folder.secret('application-password')
+    await migrate({
+      adminUrl: embedded.adminUrl,
+      sets: MIGRATION_SETS,
+      applicationLogin: { name: APPLICATION_LOGIN, password },
+    })
+    return { applicationUrl: urlForLogin(embedded.adminUrl, APPLICATION_LOGIN, password), embedded }
+  } catch (error) {
+    await embedded.stop()
+    throw error
+  }
+}

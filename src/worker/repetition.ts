@@ -1,0 +1,47 @@
+import type { Logger } from '../telemetry/logger.ts'
+
+/** Work that comes round by the clock, never twice at once. */
+export interface Repetition {
+  /** Does it now, or once more where it is being done. */
+  now(): void
+  /** Ends it, after the round that is under way. */
+  stop(): Promise<void>
+}
+
+/** Repeats work: at once, then `intervalMs` after each round, with a tenth of chance so that processes spread. Errors are logged. */
+export function repeat(name: string, intervalMs: number, work: () => Promise<unknown>, logger: Logger): Repetition {
+  let timer: NodeJS.Timeout | undefined
+  let round: Promise<void> | undefined
+  let again = false
+  let isStopped = false
+
+  const run = async (): Promise<void> => {
+    do {
+      again = false
+      try {
+        await work()
+      } catch (error) {
+        if (!isStopped) logger.warn({ err: error, repetition: name }, 'a repeated task failed')
+      }
+    } while (again && !isStopped)
+    round = undefined
+    if (!isStopped) timer = setTimeout(start, intervalMs * (0.95 + 0.1 * Math.random())).unref()
+  }
+  const start = (): void => {
+    clearTimeout(timer)
+    round ??= run()
+  }
+  start()
+  return {
+    now: () => {
+      if (isStopped) return
+      if (round === undefined) start()
+      else again = true
+    },
+    stop: async () => {
+      isStopped = true
+      clearTimeout(timer)
+      await round
+    },
+  }
+}

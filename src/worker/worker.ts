@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { WorkerPresence } from '../jobs/worker-presence.ts'
+import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
+import { pruneHistory, relayOutbox } from '../store/relay.ts'
+import type { Store } from '../store/store.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
+import { recoverRuns } from '../workflows/recover-runs.ts'
+import { startDueRuns } from '../workflows/schedule-runs.ts'
+import { wakeAllStreams, wakeStreamsOf } from '../workflows/wake-streams.ts'
+import { repeat, type Repetition } from './repetition.ts'
+import { taskHandlers } from './task-handlers.ts'
+
+export interface WorkerOptions {
+  readonly store: Store
+  /** For the connection that shows others that this worker lives. */
+  readonly databaseUrl: string
+  readonly concurrency: number
+  readonly drainTimeoutMs: number
+  readonly webhookPrivateAddresses: 'allow' | 'refuse'
+  readonly logger: Logger
+  readonly metrics: ProcessMetrics
+}
+
+/** Points of one dataset that arrive within this time are one piece of work. */
+const GATHER_MS = 50
+
+/** Does the tasks of the queue, and what comes round by the clock. Any number of workers on any number of machines. */
+export class Worker implements AsyncDisposable {
+  readonly id = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
+  readonly #options: WorkerOptions
+  readonly #presence: WorkerPresence
+  readonly #stopping = new AbortController()
+  readonly #repetitions: Repetition[] = []
+  readonly #gathering = new Set<string>()
+  readonly #unsubscribe: (() => void)[] = []
+  #relay: Repetition | undefined
+
+  private constructor(options: WorkerOptions) {
+    this.#options = options
+    this.#presence = new WorkerPresence(options.databaseUrl, this.id, (message) => options.logger.warn(message))
+  }
+
+  /** Starts to work. */
+  static async start(options: WorkerOptions): Promise<Worker> {
+    const worker = new Worker(options)
+    await worker.#start()
+    return worker
+  }
+
+  /** Stops taking tasks, lets those in hand come to a place where another worker can go on, and ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    for (const repetition of this.#repetitions) await repetition.stop()
+    // Tasks stop at their next checkpoint: what is stored is whole, and the next worker goes on from there.
+    this.#stopping.abort(new Error('the worker is stopping'))
+    await this.#options.store.queue.stop(this.#options.drainTimeoutMs)
+    await this.#presence[Symbol.asyncDispose]()
+  }
+
+  async #start(): Promise<void> {
+    const { store, concurrency, logger } = this.#options
+    await this.#presence.keep()
+    const handlers = taskHandlers(this.#options, this.id)
+    for (const name of Object.keys(handlers) as TaskName[])
+      await store.queue.work(name, concurrency, this.#measured(name, handlers[name] as TaskHandler<TaskName>))
+
+    const every = (name: string, intervalMs: number, work: () => Promise<unknown>): Repetition => {
+      const repetition = repeat(name, intervalMs, work, logger)
+      this.#repetitions.push(repetition)
+      return repetition
+    }
+    every('presence', 5_000, () => this.#presence.keep())
+    // The outbox is looked at when a commit says so; the clock is for notices that were lost.
+    this.#relay = every('relay', 2_000, () => this.#relayAll())
+    every('schedule', 1_000, () => startDueRuns(store, new Date()))
+    every('recover', 5_000, () => recoverRuns(store))
+    every('streams', 60_000, () => wakeAllStreams(store))
+    every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
+    every('prune', 3_600_000, () => pruneHistory(store.database))
+    this.#unsubscribe.push(
+      store.notifier.subscribe(({ channel, tenantId, id }) => {
+        if (channel === 'outbox') this.#relay?.now()
+        if (channel === 'points') this.#gather(tenantId, id)
+      }),
+      store.notifier.onReconnect(() => void wakeAllStreams(store).catch((error) => logger.warn({ err: error }, 'wake'))),
+    )
+  }
+
+  async #relayAll(): Promise<void> {
+    const { database, queue, notifier } = this.#options.store
+    while (await hasOutbox(database)) if ((await relayOutbox(database, queue, notifier)) === 0) return
+  }
+
+  #gather(tenantId: string, datasetId: string): void {
+    const key = `${tenantId} ${datasetId}`
+    if (this.#gathering.has(key)) return
+    this.#gathering.add(key)
+    setTimeout(() => {
+      this.#gathering.delete(key)
+      wakeStreamsOf(this.#options.store, { tenantId }, datasetId).catch((error) =>
+        this.#options.logger.warn({ err: error }, 'streaming jobs were not woken'),
+      )
+    }, GATHER_MS).unref()
+  }
+
+  #measured<N extends TaskName>(name: N, handler: TaskHandler<N>): TaskHandler<N> {
+    const { metrics, logger } = this.#options
+    return async (payload, signal) => {
+      const end = metrics.taskSeconds.startTimer({ task: name })
+      try {
+        await handler(payload, AbortSignal.any([signal, this.#stopping.signal]))
+        end({ outcome: 'done' })
+      } catch (error) {
+        end({ outcome: 'failed' })
+        if (this.#stopping.signal.aborted) return
+        logger.warn({ err: error, task: name }, 'a task failed and will be tried again')
+        throw error
+      }
+    }
+  }
+}
+
+async function hasOutbox(database: Store['database']): Promise<boolean> {
+  const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+    connection.query<{ yes: boolean }>('select exists(select from nomaly.outbox) as yes'),
+  )
+  return rows[0]?.yes === true
+}

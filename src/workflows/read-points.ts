@@ -1,0 +1,100 @@
+import type { ColumnPlan } from '../ingestion/column-plan.ts'
+import { decompressed } from '../ingestion/decompressed.ts'
+import { parsePoints } from '../ingestion/parse-points.ts'
+import type { ParsedChunk, ParseOptions, PointFormat, RejectedLine } from '../ingestion/parsed-points.ts'
+import { NomalyError } from '../errors.ts'
+import type { SeriesKey } from '../metrics/metrics-engine.ts'
+
+export interface ReadPointsOptions extends ParseOptions {
+  readonly encoding: 'gzip' | 'identity'
+  /** Bytes after decompression. */
+  readonly maxBytes: number
+  readonly maxPoints: number
+  readonly maxSeries: number
+}
+
+/** All points of one input, in columns, and what was refused of it. */
+export interface ReadPoints {
+  readonly keys: readonly SeriesKey[]
+  readonly series: Uint32Array
+  readonly timesMs: Float64Array
+  readonly values: Float64Array
+  /** Line of the input each point stands on. */
+  readonly lines: Uint32Array
+  readonly rejected: readonly RejectedLine[]
+  readonly rejectedTotal: number
+  /** How CSV columns were understood. */
+  readonly columns: ColumnPlan | undefined
+}
+
+/**
+ * Reads a whole input before anything of it is stored, so that an error anywhere leaves nothing behind.
+ * @throws NomalyError `too_large` beyond a limit, `invalid_input` where it cannot be read at all.
+ */
+export async function readPoints(
+  format: PointFormat,
+  input: AsyncIterable<Uint8Array>,
+  options: ReadPointsOptions,
+): Promise<ReadPoints> {
+  const chunks: ParsedChunk[] = []
+  let total = 0
+  const bytes = decompressed(input, { encoding: options.encoding, maxBytes: options.maxBytes })
+  for await (const chunk of parsePoints(format, bytes, options)) {
+    chunks.push(chunk)
+    total += chunk.points.timesMs.length
+    if (total > options.maxPoints)
+      throw tooMany('points', options.maxPoints, 'Send them in several requests: repeating a part does no harm.')
+    if (chunk.points.keys.length > options.maxSeries) throw tooMany('series', options.maxSeries, explodingTag(chunk.points.keys))
+  }
+  return joinChunks(chunks, total)
+}
+
+function joinChunks(chunks: readonly ParsedChunk[], total: number): ReadPoints {
+  const indexOf = new Map<SeriesKey, number>()
+  const joined = {
+    keys: [] as SeriesKey[],
+    series: new Uint32Array(total),
+    timesMs: new Float64Array(total),
+    values: new Float64Array(total),
+    lines: new Uint32Array(total),
+  }
+  let offset = 0
+  for (const { points } of chunks) {
+    const indexes = points.keys.map((key) => {
+      const known = indexOf.get(key)
+      if (known !== undefined) return known
+      indexOf.set(key, joined.keys.length)
+      return joined.keys.push(key) - 1
+    })
+    for (let i = 0; i < points.series.length; i++) joined.series[offset + i] = indexes[points.series[i]!]!
+    joined.timesMs.set(points.timesMs, offset)
+    joined.values.set(points.values, offset)
+    joined.lines.set(points.lines, offset)
+    offset += points.series.length
+  }
+  return {
+    ...joined,
+    rejected: chunks.flatMap(({ rejected }) => rejected),
+    rejectedTotal: chunks.reduce((sum, { rejectedTotal }) => sum + rejectedTotal, 0),
+    columns: chunks[0]?.columns,
+  }
+}
+
+function tooMany(what: string, limit: number, hint: string): NomalyError {
+  return new NomalyError('too_large', `The request holds more than ${limit.toLocaleString('en')} ${what}.`, {
+    hint,
+    problems: [{ field: 'body', reason: `at most ${limit} ${what} in one request` }],
+  })
+}
+
+/** Names the tag with the most distinct values: the one that makes the series explode. */
+function explodingTag(keys: readonly SeriesKey[]): string {
+  const values = new Map<string, Set<string>>()
+  for (const { tags } of keys)
+    for (const [name, value] of Object.entries(tags))
+      (values.get(name) ?? values.set(name, new Set()).get(name)!).add(value)
+  const [worst] = [...values].toSorted(([, a], [, b]) => b.size - a.size)
+  return worst === undefined
+    ? 'Use fewer metric names, or send them in several requests.'
+    : `The tag "${worst[0]}" has ${worst[1].size.toLocaleString('en')} values here; leave it out, or send fewer series at once.`
+}
