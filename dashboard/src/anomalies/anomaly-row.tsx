@@ -47,7 +47,7 @@ export function AnomalyRow({ anomaly, current, onFocus, onAcknowledge, onDismiss
         </span>
         <span className={classes.when}>
           <TimeText at={anomaly.peakAt} />
-          <StateMark state={anomaly.state} />
+          {anomaly.state !== 'open' && <StateMark state={anomaly.state} />}
         </span>
       </Link>
       <span className={classes.actions}>

@@ -1,5 +1,5 @@
 import { Button, Group, Popover, Stack, Textarea } from '@mantine/core'
-import { IconArrowBackUp, IconCheck, IconCircleCheck, IconEyeOff } from '@tabler/icons-react'
+import { IconArrowBackUp, IconCheck } from '@tabler/icons-react'
 import { useState } from 'react'
 import type { Anomaly } from '../api/entities.ts'
 import { useDecideAnomaly } from './decide-anomaly.ts'
@@ -23,12 +23,7 @@ export function DecisionButtons({ anomaly }: { anomaly: Anomaly }) {
       )}
       {(state === 'open' || state === 'acknowledged') && (
         <>
-          <Button
-            size="xs"
-            variant="default"
-            leftSection={<IconCircleCheck size={15} />}
-            onClick={() => act('resolve')}
-          >
+          <Button size="xs" variant="default" onClick={() => act('resolve')}>
             Resolve
           </Button>
           <DismissButton onDismiss={(note) => decide.mutate({ anomaly, decision: 'dismiss', note })} />
@@ -61,13 +56,7 @@ function DismissButton({ onDismiss }: { onDismiss: (note: string) => void }) {
       position="bottom-start"
     >
       <Popover.Target>
-        <Button
-          size="xs"
-          variant="default"
-          leftSection={<IconEyeOff size={15} />}
-          onClick={() => setOpened(!opened)}
-          data-testid="dismiss"
-        >
+        <Button size="xs" variant="default" onClick={() => setOpened(!opened)} data-testid="dismiss">
           Dismiss
         </Button>
       </Popover.Target>

@@ -41,9 +41,7 @@ export function FindingCard({ anomaly, reason, onClose }: FindingCardProps) {
       <dl className={classes.facts}>
         <Fact name="Observed">{formatValue(anomaly.observed, anomaly.metric)}</Fact>
         <Fact name="Expected">
-          {anomaly.lower === null || anomaly.upper === null
-            ? '–'
-            : `${formatValue(anomaly.lower, anomaly.metric)} to ${formatValue(anomaly.upper, anomaly.metric)}`}
+          {`${formatValue(anomaly.lower, anomaly.metric)} to ${formatValue(anomaly.upper, anomaly.metric)}`}
         </Fact>
         <Fact name="Score">
           <Tooltip label={`Tail probability ${anomaly.probability.toExponential(2)}`}>

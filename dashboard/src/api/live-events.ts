@@ -52,6 +52,7 @@ export function followEvents(client: QueryClient): () => void {
       later(['anomalies'], 700)
       later(['jobs'], 1500)
     })
+    source.addEventListener('dataset', () => later(['datasets'], 300))
     source.addEventListener('job', () => later(['jobs'], 300))
     source.addEventListener('run', (event) => {
       const run = parse<{

@@ -91,7 +91,7 @@ export const anomaliesQuery = (filter: AnomalyFilter, limit = 50) =>
 /** The API keys of the tenant. */
 export const keysQuery = queryOptions({
   queryKey: ['keys'],
-  queryFn: () => allPages((cursor) => answer(api.GET('/v1/keys', { params: { query: paging(cursor) } }))),
+  queryFn: async () => (await answer(api.GET('/v1/keys'))).items,
 })
 
 /** Where findings are sent to; `null` when nowhere. */

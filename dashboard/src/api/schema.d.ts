@@ -407,7 +407,7 @@ export interface paths {
       }
       requestBody?: never
       responses: {
-        202: {
+        201: {
           headers: { [name: string]: unknown }
           content: { 'application/json': components['schemas']['Run'] }
         }
@@ -721,7 +721,7 @@ export interface paths {
       responses: {
         200: {
           headers: { [name: string]: unknown }
-          content: { 'application/json': { delivered?: boolean; status?: number; detail?: string } }
+          content: { 'application/json': { delivered: boolean } }
         }
         default: {
           headers: { [name: string]: unknown }
@@ -738,7 +738,7 @@ export interface paths {
     parameters: { query?: never; header?: never; path?: never; cookie?: never }
     get: {
       parameters: {
-        query?: { limit?: number; cursor?: string }
+        query?: never
         header?: never
         path?: never
         cookie?: never
@@ -747,9 +747,7 @@ export interface paths {
       responses: {
         200: {
           headers: { [name: string]: unknown }
-          content: {
-            'application/json': { items: components['schemas']['ApiKey'][]; nextCursor: string | null }
-          }
+          content: { 'application/json': { items: components['schemas']['ApiKey'][] } }
         }
         default: {
           headers: { [name: string]: unknown }
@@ -840,7 +838,7 @@ export interface components {
       type: string
       title: string
       status: number
-      detail?: string
+      detail: string
       hint?: string
       instance?: string
       errors?: { field: string; reason: string }[]
@@ -850,7 +848,7 @@ export interface components {
     Dataset: {
       id: string
       name: string
-      description: string | null
+      description: string
       retention: 'forever' | 'year' | 'month' | 'week'
       createdAt: string
       seriesCount: number
@@ -904,7 +902,7 @@ export interface components {
       datasetName: string
       detector: components['schemas']['Detector']
       schedule: components['schemas']['Schedule']
-      selector: components['schemas']['Selector'] | null
+      selector: components['schemas']['Selector']
       status: components['schemas']['JobStatus']
       createdAt: string
       updatedAt: string
@@ -916,10 +914,11 @@ export interface components {
       jobId: string
       status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
       attempt: number
-      seriesTotal: number | null
+      seriesTotal: number
       seriesDone: number
       pointsScanned: number
       anomaliesFound: number
+      createdAt: string
       startedAt: string | null
       finishedAt: string | null
       error: { message: string; hint: string | null } | null
@@ -939,10 +938,10 @@ export interface components {
       endedAt: string
       detectedAt: string
       peakAt: string
-      observed: number | string | null
-      expected: number | null
-      lower: number | null
-      upper: number | null
+      observed: number
+      expected: number
+      lower: number
+      upper: number
       score: number
       detectedScore: number
       probability: number
@@ -967,9 +966,10 @@ export interface components {
       id: string
       name: string
       role: components['schemas']['Role']
-      createdAt?: string
-      lastUsedAt?: string | null
+      prefix: string
+      createdAt: string
+      lastUsedAt: string | null
     }
-    NewApiKey: { id: string; name: string; role: components['schemas']['Role']; key: string }
+    NewApiKey: components['schemas']['ApiKey'] & { key: string }
   }
 }

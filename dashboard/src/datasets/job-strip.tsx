@@ -40,7 +40,7 @@ export function JobStrip({ dataset, jobs }: { dataset: Dataset; jobs: readonly J
     return (
       <div className={classes.strip} role="status">
         <span>
-          Looking at the points: {formatCount(run.seriesDone)} of {formatCount(run.seriesTotal ?? 0)} series,{' '}
+          Looking at the points: {formatCount(run.seriesDone)} of {formatCount(run.seriesTotal)} series,{' '}
           {formatCount(run.anomaliesFound)} findings
         </span>
         <Progress value={share * 100} className={classes.progress} aria-label="Progress of the run" />

@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import { subscribePoints } from '../api/live-events.ts'
-import { type PointColumns, readBand, readPoints, withTail } from '../api/points.ts'
+import { type BandColumns, type PointColumns, readBand, readPoints, withTail } from '../api/points.ts'
 
 const TAIL_EVERY_MS = 1000
-const BAND_EVERY_MS = 10_000
+/** The server replays the detector for every band: long series are asked for less often. */
+const bandPauseMs = (points: number): number => Math.max(10_000, points / 2)
 
 /** The newest points of a series, which grows as points arrive; `beforeMs` shows an older stretch instead. */
 export function useSeriesPoints(datasetId: string, seriesId: number, beforeMs: number | undefined) {
@@ -79,10 +80,13 @@ export function useSeriesBand(
     let waiting: ReturnType<typeof setTimeout> | undefined
     const unsubscribe = subscribePoints((changed) => {
       if (changed !== datasetId || waiting !== undefined) return
-      waiting = setTimeout(() => {
-        waiting = undefined
-        void client.invalidateQueries({ queryKey })
-      }, BAND_EVERY_MS)
+      waiting = setTimeout(
+        () => {
+          waiting = undefined
+          void client.invalidateQueries({ queryKey })
+        },
+        bandPauseMs(client.getQueryData<BandColumns>(queryKey)?.timesMs.length ?? 0),
+      )
     })
     return () => {
       clearTimeout(waiting)

@@ -109,9 +109,9 @@ export function SeriesView({ dataset, series, job, anomalyId, onSelectAnomaly }:
           )}
           {findings.data !== undefined && all.length === 0 && (
             <EmptyNote title="Nothing unusual">
-              {job?.lastRun?.status === 'running'
-                ? 'The points are being looked at; findings appear here.'
-                : 'No finding in this series so far.'}
+              {job === undefined
+                ? 'Nothing looks at this dataset yet.'
+                : 'No finding in this series so far; new ones appear here by themselves.'}
             </EmptyNote>
           )}
           {all.length > 0 && (
@@ -149,7 +149,7 @@ function BandHint(props: {
 }
 
 function asMark(finding: Anomaly): ChartMark {
-  const observed = Number(finding.observed ?? Number.NaN)
+  const { observed } = finding
   return {
     id: finding.id,
     fromMs: Date.parse(finding.startedAt),

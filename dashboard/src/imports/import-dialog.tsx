@@ -141,7 +141,9 @@ function WhereTo(props: {
         <Text size="sm" mb="xs">
           There is a dataset named <b>{existing}</b>. Points that it holds already are skipped.
         </Text>
-        <Button onClick={() => props.onChoose({ name: existing, existing: true })}>Add to {existing}</Button>
+        <Button data-autofocus onClick={() => props.onChoose({ name: existing, existing: true })}>
+          Add to {existing}
+        </Button>
       </div>
       <form
         onSubmit={(event) => {

@@ -4,7 +4,8 @@ import type { Dataset } from '../api/entities.ts'
 import { ApiProblem, problemOf } from '../api/problem.ts'
 import { jobsQuery } from '../api/queries.ts'
 import { watchDataset } from '../jobs/watch-dataset.ts'
-import { type ImportReport, type RecognisedColumn, setImportReport, setImportState } from './import-store.ts'
+import { type ImportReport, setImportReport, setImportState } from './import-store.ts'
+import { readColumnPlan } from './column-plan.ts'
 import { lineSlices } from './line-slices.ts'
 
 const SLICE_BYTES = 4 * 1024 * 1024
@@ -133,17 +134,8 @@ function extended(report: ImportReport, part: PointsAnswer, lineOffset: number):
     conflicting: report.conflicting + part.conflicting,
     rejectedTotal: report.rejectedTotal + part.rejectedTotal,
     rejected: [...report.rejected, ...rejected].slice(0, REJECTED_SHOWN),
-    columns: report.columns.length > 0 ? report.columns : readColumns(part.columns),
+    columns: report.columns.length > 0 ? report.columns : readColumnPlan(part.columns),
   }
-}
-
-function readColumns(columns: unknown): RecognisedColumn[] {
-  if (!Array.isArray(columns)) return []
-  return columns.map((column: Record<string, unknown>) => ({
-    name: String(column['name'] ?? column['column'] ?? ''),
-    role: String(column['role'] ?? column['kind'] ?? ''),
-    reason: String(column['reason'] ?? column['sentence'] ?? column['why'] ?? ''),
-  }))
 }
 
 async function watchOnce(client: QueryClient, dataset: Dataset): Promise<void> {

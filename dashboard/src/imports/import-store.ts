@@ -1,13 +1,6 @@
 import { useSyncExternalStore } from 'react'
 import type { Dataset } from '../api/entities.ts'
-
-/** A column of a CSV as the server understood it. */
-export interface RecognisedColumn {
-  readonly name: string
-  readonly role: string
-  /** The server's sentence on why. */
-  readonly reason: string
-}
+import type { RecognisedColumn } from './column-plan.ts'
 
 /** What became of a file. */
 export interface ImportReport {

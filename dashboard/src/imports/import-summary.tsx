@@ -13,7 +13,7 @@ export function ImportSummary({ datasetId }: { datasetId: string }) {
     `${formatCount(inserted)} new points`,
     duplicates > 0 && `${formatCount(duplicates)} already there`,
     conflicting > 0 && `${formatCount(conflicting)} differed from what is stored and were left out`,
-    rejectedTotal > 0 && `${formatCount(rejectedTotal)} lines refused`,
+    rejectedTotal > 0 && `${formatCount(rejectedTotal)} ${rejectedTotal === 1 ? 'line' : 'lines'} refused`,
   ].filter((part) => part !== false)
   return (
     <section className={classes.summary} aria-label={`What ${report.fileName} brought`}>
@@ -33,7 +33,7 @@ export function ImportSummary({ datasetId }: { datasetId: string }) {
       {columns.length > 0 && (
         <ul className={classes.columns}>
           {columns.map((column) => (
-            <li key={column.name}>
+            <li key={`${column.role} ${column.name}`}>
               <code>{column.name}</code>
               {column.role !== '' && <span className={classes.role}>{column.role}</span>}
               <span>{column.reason}</span>

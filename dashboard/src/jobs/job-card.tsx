@@ -38,7 +38,8 @@ export function JobCard({ job }: { job: Job }) {
         <h2 className={classes.name}>{job.name}</h2>
         <JobStatusMark job={job} />
         <div className={classes.actions}>
-          {button('run', 'Run now', <IconRefresh size={18} stroke={1.6} />)}
+          {job.schedule.kind !== 'streaming' &&
+            button('run', 'Run now', <IconRefresh size={18} stroke={1.6} />)}
           {active && button('pause', 'Pause', <IconPlayerPause size={18} stroke={1.6} />)}
           {job.status === 'paused' && button('resume', 'Resume', <IconPlayerPlay size={18} stroke={1.6} />)}
           {(active || job.status === 'paused') &&
@@ -74,7 +75,7 @@ export function JobCard({ job }: { job: Job }) {
           </>
         )}
       </p>
-      {lastRun !== null && <RunLine run={lastRun} />}
+      {lastRun !== null && <RunLine run={lastRun} streaming={job.schedule.kind === 'streaming'} />}
       {lastRun?.error != null && (
         <Alert color="red" title={lastRun.error.message}>
           {lastRun.error.hint}
@@ -104,7 +105,7 @@ export function JobCard({ job }: { job: Job }) {
   )
 }
 
-function RunLine({ run }: { run: Run }) {
+function RunLine({ run, streaming }: { run: Run; streaming: boolean }) {
   const share = runProgress(run)
   const working = run.status === 'running' || run.status === 'pending'
   return (
@@ -118,7 +119,13 @@ function RunLine({ run }: { run: Run }) {
         />
       )}
       <span>
-        {working ? 'Run in progress' : `Last run ${run.status}`}
+        {working ? (streaming ? 'Watching' : 'Run in progress') : `Last run ${run.status}`}
+        {working && streaming && run.startedAt !== null && (
+          <>
+            {' since '}
+            <TimeText at={run.startedAt} />
+          </>
+        )}
         {run.attempt > 1 && ` (attempt ${run.attempt})`}
         {run.finishedAt !== null && (
           <>
@@ -132,7 +139,7 @@ function RunLine({ run }: { run: Run }) {
       </span>
       <span>
         {formatCount(run.seriesDone)}
-        {run.seriesTotal === null ? '' : ` of ${formatCount(run.seriesTotal)}`} series
+        {run.seriesDone === run.seriesTotal ? '' : ` of ${formatCount(run.seriesTotal)}`} series
       </span>
       <span>{formatCount(run.pointsScanned)} points</span>
       <span>{formatCount(run.anomaliesFound)} findings</span>

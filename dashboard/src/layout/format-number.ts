@@ -5,7 +5,7 @@ const whole = new Intl.NumberFormat()
 /** A count with separators: 22,695. */
 export const formatCount = (count: number): string => whole.format(count)
 
-/** A number for people: four significant digits, large ones shortened, minute ones in powers of ten. */
+/** A number for people: four significant digits or all before the point, millions shortened, minute ones in powers of ten. */
 export function formatNumber(value: number | string | null | undefined): string {
   if (value === null || value === undefined) return '–'
   const number = Number(value)
@@ -14,7 +14,8 @@ export function formatNumber(value: number | string | null | undefined): string 
   const size = Math.abs(number)
   if (size !== 0 && size < 1e-4) return number.toExponential(1)
   if (size >= 1e15) return number.toExponential(3)
-  return size >= 100_000 ? compact.format(number) : plain.format(number)
+  if (size >= 1e6) return compact.format(number)
+  return size >= 1000 ? whole.format(Math.round(number)) : plain.format(number)
 }
 
 const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']

@@ -35,6 +35,8 @@ export function formatUtc(ms: number): string {
 }
 
 const relativeSteps: [Intl.RelativeTimeFormatUnit, number][] = [
+  ['year', 31_557_600],
+  ['month', 2_629_800],
   ['day', 86_400],
   ['hour', 3600],
   ['minute', 60],

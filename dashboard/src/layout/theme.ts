@@ -1,4 +1,4 @@
-import { createTheme, Modal, type MantineThemeOverride } from '@mantine/core'
+import { Alert, createTheme, Modal, type MantineThemeOverride } from '@mantine/core'
 
 /** The look of Mantine's components; colours and type stand in `theme.css`, so that no style is injected at run time. */
 export const theme: MantineThemeOverride = createTheme({
@@ -6,6 +6,9 @@ export const theme: MantineThemeOverride = createTheme({
   defaultRadius: 'md',
   cursorType: 'pointer',
   components: {
+    Alert: Alert.extend({
+      classNames: { root: 'callout', title: 'callout-title', message: 'callout-message' },
+    }),
     Modal: Modal.extend({
       // Locking the scroll injects a style element, which the content security policy forbids.
       defaultProps: { lockScroll: false, centered: true, overlayProps: { backgroundOpacity: 0.35 } },

@@ -12,7 +12,7 @@ import classes from './settings-page.module.css'
 
 const roles: { value: Role; label: string }[] = [
   { value: 'viewer', label: 'viewer: reads' },
-  { value: 'editor', label: 'editor: sends points, runs jobs' },
+  { value: 'editor', label: 'editor: writes' },
   { value: 'admin', label: 'admin: everything' },
 ]
 
@@ -84,13 +84,19 @@ function KeyRow({ apiKey }: { apiKey: ApiKey }) {
   })
   return (
     <li>
-      <span>{apiKey.name}</span>
+      <span>
+        {apiKey.name} <code className={classes.quiet}>{apiKey.prefix}…</code>
+      </span>
       <span className={classes.quiet}>{apiKey.role}</span>
-      {apiKey.createdAt !== undefined && (
-        <span className={classes.quiet}>
-          made <TimeText at={apiKey.createdAt} ago />
-        </span>
-      )}
+      <span className={classes.quiet}>
+        {apiKey.lastUsedAt === null ? (
+          'never used'
+        ) : (
+          <>
+            used <TimeText at={apiKey.lastUsedAt} ago />
+          </>
+        )}
+      </span>
       <Button
         size="compact-sm"
         variant="subtle"

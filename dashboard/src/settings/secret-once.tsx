@@ -12,7 +12,14 @@ export function SecretOnce({
   onClose: () => void
 }) {
   return (
-    <Alert color="yellow" title={title} my="md" withCloseButton closeButtonLabel="Close" onClose={onClose}>
+    <Alert
+      className="callout-secret"
+      title={title}
+      my="md"
+      withCloseButton
+      closeButtonLabel="Close"
+      onClose={onClose}
+    >
       It is not shown again: keep it now.
       <div className={classes.secret}>
         <code>{secret}</code>

@@ -22,8 +22,12 @@ export function SettingsPage() {
         }
       />
       <div className={classes.page}>
-        <WebhookPanel />
-        <KeysPanel />
+        {me.data?.role === 'admin' && (
+          <>
+            <WebhookPanel />
+            <KeysPanel />
+          </>
+        )}
         <Panel title="This browser">
           <div className={classes.row}>
             <a href="/docs">Reference of the API</a>
