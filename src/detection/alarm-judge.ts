@@ -3,9 +3,9 @@ import type { StateReader, StateWriter } from './state-codec.ts'
 import { TailCalibration } from './tail-calibration.ts'
 
 /** Share of the false-alarm budget by channel; sums to 1. */
-const SHARES = [0.3, 0.2, 0.125, 0.125, 0.075, 0.075, 0.05, 0.05]
+const SHARES = [0.25, 0.2, 0.1, 0.1, 0.125, 0.125, 0.06, 0.04]
 /** Least believable spread of excesses by channel, in units of its score. */
-const SMALLEST_SCALES = [0.3, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 3]
+const SMALLEST_SCALES = [0.3, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 6]
 
 /** The most alarming channel of a point: `decades` ≥ 0 is an alarm, and says how many powers of ten rarer than the budget allows. */
 export interface Verdict {

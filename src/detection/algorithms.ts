@@ -23,7 +23,7 @@ export interface AlgorithmDescription {
 
 const WINDOW: ParameterDescription = {
   name: 'window',
-  default: 288,
+  default: 500,
   minimum: 30,
   maximum: 1000,
   integer: true,

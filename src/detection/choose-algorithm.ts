@@ -1,6 +1,6 @@
 import type { ConcreteAlgorithm } from './detector-settings.ts'
 import { formatDuration } from './format-quantity.ts'
-import { autocorrelation, centredRanks, findSeason } from './seasonality.ts'
+import { autocorrelation, centredRanks, findSeason, seasonStrength } from './seasonality.ts'
 import type { Season } from './seasonality.ts'
 
 /** What was picked for a series, in numbers, so that it can be stored. */
@@ -37,4 +37,21 @@ export function explainChoice(choice: Choice, asked: boolean): string {
   if (algorithm === 'ewma')
     return `no repetition found and the level wanders (autocorrelation ${memory.toFixed(2)} from point to point)`
   return 'no repetition found: compared with the recent median'
+}
+
+/**
+ * Whether to start again with what more data suggests. A season stays while it still shows: it gives way to one that is clearly stronger, to a longer
+ * one that is no weaker, and to none when it is gone.
+ */
+export function worthChanging(next: Choice, now: Choice, bins: Float64Array, widthMs: number): boolean {
+  if (now.season === undefined)
+    return next.season !== undefined || (now.algorithm === 'robust-z' && next.algorithm === 'ewma')
+  // Strength 0 marks a period that was asked for.
+  if (now.season.strength === 0 || now.season.periodMs < 4 * widthMs) return false
+  const strength = seasonStrength(bins, widthMs, now.season.periodMs)
+  if (next.season === undefined) return strength < 0.15
+  if (next.season.periodMs > 2 * now.season.periodMs && next.season.strength > strength) return true
+  return (
+    Math.abs(next.season.periodMs / now.season.periodMs - 1) > 0.1 && next.season.strength > strength + 0.2
+  )
 }

@@ -17,7 +17,7 @@ export const CHANNELS = [
 export type Channel = (typeof CHANNELS)[number]
 
 const LARGEST_Z = 1e6
-const SLOW_GAIN = 1 / 12
+const SLOW_GAIN = 1 / 24
 const SLOW_CLIP = 6
 const STEP_WINDOW = 257
 
@@ -25,6 +25,8 @@ const STEP_WINDOW = 257
 export class DeviationScorer {
   /** The last point's score by channel, in the order of {@link CHANNELS}. */
   readonly scores = new Float64Array(CHANNELS.length)
+  /** The same as a lesson of what is usual: a standstill teaches its whole length once, when it ends. */
+  readonly lessons = new Float64Array(CHANNELS.length)
   /** What was expected of the last point, and one usual deviation there; NaN while warming up. */
   expected = Number.NaN
   scale = Number.NaN
@@ -35,6 +37,7 @@ export class DeviationScorer {
   #slow = 0
   #restless = 1
   #same = 0
+  #previousValue = Number.NaN
   #usualLevel = 0
 
   constructor(baseline: Baseline, profile: SeasonalProfile | undefined) {
@@ -67,7 +70,9 @@ export class DeviationScorer {
     const stepZ = this.#steps.size >= 16 ? clip((step - this.#steps.quantile(0.5)) / stepScale, LARGEST_Z) : 0
     this.#slow += SLOW_GAIN * (clip(z, SLOW_CLIP) - this.#slow)
     this.#restless += SLOW_GAIN * (Math.min(Math.abs(stepZ), SLOW_CLIP) - this.#restless)
-    this.#same = step === 0 ? this.#same + 1 : 0
+    const standstill = this.#same
+    this.#same = value === this.#previousValue ? this.#same + 1 : 0
+    this.#previousValue = value
     scores[0] = z * inflate
     scores[1] = -z * inflate
     scores[2] = stepZ
@@ -76,6 +81,8 @@ export class DeviationScorer {
     scores[5] = -this.#slow * inflate
     scores[6] = this.#restless
     scores[7] = this.#same
+    this.lessons.set(scores)
+    this.lessons[7] = this.#same === 0 ? standstill : 0
     this.expected = wasReady ? center + offset : Number.NaN
     this.scale = wasReady ? scale : Number.NaN
     if (!Number.isNaN(this.#previous)) this.#steps.push(step)
@@ -92,6 +99,7 @@ export class DeviationScorer {
   /** After a gap the step to the next point says nothing. */
   forgetPrevious(): void {
     this.#previous = Number.NaN
+    this.#previousValue = Number.NaN
     this.#same = 0
   }
 
@@ -99,7 +107,14 @@ export class DeviationScorer {
     this.#baseline.write(writer)
     this.#profile?.write(writer)
     this.#steps.write(writer)
-    for (const value of [this.#previous, this.#slow, this.#restless, this.#same, this.#usualLevel])
+    for (const value of [
+      this.#previous,
+      this.#slow,
+      this.#restless,
+      this.#same,
+      this.#usualLevel,
+      this.#previousValue,
+    ])
       writer.number(value)
   }
 
@@ -112,6 +127,7 @@ export class DeviationScorer {
     this.#restless = reader.number()
     this.#same = reader.number()
     this.#usualLevel = reader.number()
+    this.#previousValue = reader.number()
   }
 
   #stepScale(): number {

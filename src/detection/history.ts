@@ -6,10 +6,10 @@ const LONGEST_SPAN_MS = 42 * 86_400_000
 /** The past in at most 1,024 equal time bins: bins double in width as the past grows, up to six weeks; then the oldest are dropped. */
 export class History {
   readonly #means = new Float64Array(BINS).fill(Number.NaN)
-  readonly #counts = new Float64Array(BINS)
   #widthMs = 0
   #originMs = 0
   #used = 0
+  #newestCount = 0
 
   /** Width of a bin. */
   get widthMs(): number {
@@ -43,41 +43,38 @@ export class History {
       else this.#slide(bin - BINS + 1 + BINS / 16)
       bin = Math.floor((timeMs - this.#originMs) / this.#widthMs)
     }
-    this.#used = Math.max(this.#used, bin + 1)
-    const count = ++this.#counts[bin]!
-    const before = count === 1 ? 0 : this.#means[bin]!
-    this.#means[bin] = before + (value - before) / count
+    // Times ascend, so that only the newest bin is still being filled.
+    if (bin >= this.#used) {
+      this.#used = bin + 1
+      this.#newestCount = 0
+    }
+    const before = this.#newestCount === 0 ? 0 : this.#means[bin]!
+    this.#newestCount++
+    this.#means[bin] = before + (value - before) / this.#newestCount
   }
 
   write(writer: StateWriter): void {
-    for (const value of [this.#widthMs, this.#originMs, this.#used]) writer.number(value)
+    for (const value of [this.#widthMs, this.#originMs, this.#used, this.#newestCount]) writer.number(value)
     writer.numbers(this.#means, this.#used)
-    writer.singles(Float32Array.from(this.#counts), this.#used)
   }
 
   read(reader: StateReader): void {
     this.#widthMs = reader.number()
     this.#originMs = reader.number()
     this.#used = reader.number()
+    this.#newestCount = reader.number()
     reader.numbers(this.#means)
-    const counts = new Float32Array(BINS)
-    reader.singles(counts)
-    this.#counts.set(counts)
   }
 
   #halve(): void {
     for (let i = 0; i < BINS / 2; i++) {
-      const left = this.#counts[2 * i]!
-      const right = this.#counts[2 * i + 1]!
-      const count = left + right
-      const sum =
-        (left > 0 ? this.#means[2 * i]! * (left / count) : 0) +
-        (right > 0 ? this.#means[2 * i + 1]! * (right / count) : 0)
-      this.#means[i] = count === 0 ? Number.NaN : sum
-      this.#counts[i] = count
+      const left = this.#means[2 * i]!
+      const right = this.#means[2 * i + 1]!
+      this.#means[i] = Number.isNaN(left) ? right : Number.isNaN(right) ? left : left / 2 + right / 2
     }
     this.#means.fill(Number.NaN, BINS / 2)
-    this.#counts.fill(0, BINS / 2)
+    // The newest pair may have been half full: what comes weighs the same as what was there.
+    if (this.#used % 2 === 0) this.#newestCount *= 2
     this.#used = Math.ceil(this.#used / 2)
     this.#widthMs *= 2
   }
@@ -85,13 +82,10 @@ export class History {
   #slide(by: number): void {
     if (by >= BINS) {
       this.#means.fill(Number.NaN)
-      this.#counts.fill(0)
       this.#used = 0
     } else {
       this.#means.copyWithin(0, by)
       this.#means.fill(Number.NaN, BINS - by)
-      this.#counts.copyWithin(0, by)
-      this.#counts.fill(0, BINS - by)
       this.#used = Math.max(0, this.#used - by)
     }
     this.#originMs += by * this.#widthMs

@@ -42,7 +42,7 @@ export function replayHistory(
     if (Number.isNaN(bins[i]!)) continue
     const wasReady = scorer.ready
     scorer.take(originMs + (i + 0.5) * widthMs, bins[i]!, 0, inflate)
-    if (fine && wasReady) judge.learn(scorer.scores)
+    if (fine && wasReady) judge.learn(scorer.lessons)
   }
   scorer.forgetPrevious()
 }

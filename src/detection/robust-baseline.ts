@@ -18,7 +18,7 @@ export class RobustBaseline implements Baseline {
 
   constructor(window: number) {
     this.#window = new SortedWindow(window)
-    this.#run = new Float64Array(Math.max(8, Math.round(window / 6)))
+    this.#run = new Float64Array(Math.max(8, Math.min(48, Math.round(window / 6))))
     this.#minimum = Math.min(24, window)
   }
 

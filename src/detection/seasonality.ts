@@ -20,6 +20,13 @@ export function findSeason(bins: Float64Array, widthMs: number): Season | undefi
   return byValue.strength > byRank.strength + 0.1 ? byValue : byRank
 }
 
+/** How much the bins still look like themselves one period earlier: the larger autocorrelation of ranks and of clipped values. */
+export function seasonStrength(bins: Float64Array, widthMs: number, periodMs: number): number {
+  const lag = Math.round(periodMs / widthMs)
+  const at = (values: Float64Array): number => autocorrelation(values, lag)[lag]!
+  return Math.max(at(centredRanks(bins)), at(clippedValues(bins)))
+}
+
 function seasonIn(bins: Float64Array, widthMs: number): Season | undefined {
   const longest = Math.floor(bins.length / 3)
   if (longest < 4) return undefined

@@ -1,6 +1,6 @@
 import { NomalyError } from '../errors.ts'
 import { AlarmJudge } from './alarm-judge.ts'
-import { chooseAlgorithm, explainChoice } from './choose-algorithm.ts'
+import { chooseAlgorithm, explainChoice, worthChanging } from './choose-algorithm.ts'
 import type { Choice } from './choose-algorithm.ts'
 import { looksLikeCounter } from './counter.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
@@ -20,6 +20,8 @@ export type { BandColumns, Finding, Severity } from './finding.ts'
 
 const VERSION = 1
 const FIRST_POINTS = 48
+/** What a `Date` can hold. */
+const LARGEST_TIME_MS = 8.64e15
 const LARGEST_VALUE = 1e150
 const LARGEST_ALARM_RATE = 0.01
 /** Over how many budget periods alarms are counted against the budget. */
@@ -154,7 +156,7 @@ export class SeriesMonitor {
   }
 
   #point(timeMs: number, raw: number, found: Finding[], changed: boolean): boolean {
-    if (!Number.isFinite(raw) || !Number.isFinite(timeMs) || timeMs <= this.#watermarkMs) {
+    if (!Number.isFinite(raw) || !(Math.abs(timeMs) <= LARGEST_TIME_MS) || timeMs <= this.#watermarkMs) {
       this.#ignored++
       return changed
     }
@@ -221,7 +223,7 @@ export class SeriesMonitor {
         memory: seen.memory,
       }
     }
-    if (this.#choice !== undefined && !betters(next, this.#choice)) return
+    if (this.#choice !== undefined && !worthChanging(next, this.#choice, bins, this.#history.widthMs)) return
     this.#choice = next
     this.#chosenStepMs = this.#stepMs
     this.#scorer = makeScorer(next, this.#settings, this.#chosenStepMs)
@@ -246,10 +248,10 @@ export class SeriesMonitor {
     const verdict = this.#judge.judge(scorer.scores, this.#alarmRate)
     if (this.#judge.ready) this.#band = this.#bandAt(value, analysed)
     if (verdict === undefined) {
-      this.#judge.learn(scorer.scores)
+      this.#judge.learn(scorer.lessons)
       return changed
     }
-    if (events.flagged > 50) this.#judge.learnEvent(scorer.scores, this.#alarmRate, this.#overspent)
+    if (events.flagged > 50) this.#judge.learnEvent(scorer.lessons, this.#alarmRate, this.#overspent)
     if (!events.open) this.#countAlarm(timeMs)
     events.flag({
       timeMs,
@@ -389,12 +391,4 @@ export function detectSeries(
   }
   const findings = monitor.observeWithBand(timesMs, values, band)
   return { findings, choice: monitor.choice, band }
-}
-
-/** A season is worth changing to when there was none, or when it is longer and clearly stronger; otherwise what was chosen stays. */
-function betters(next: Choice, now: Choice): boolean {
-  if (next.season === undefined)
-    return now.season === undefined && next.algorithm !== now.algorithm && now.algorithm === 'robust-z'
-  if (now.season === undefined) return true
-  return next.season.periodMs > 2 * now.season.periodMs && next.season.strength > now.season.strength
 }

@@ -6,7 +6,7 @@ const BURN_IN = 50
 const KEPT = 500
 const MEMORY_POINTS = 20_000
 const RUN_POINTS = 10
-const SMALLEST_SHAPE = 0
+const SMALLEST_SHAPE = -0.1
 const LARGEST_SHAPE = 0.8
 
 /**
@@ -59,12 +59,14 @@ export class TailCalibration {
       return
     }
     this.#points++
-    const above = score > this.#level
+    const tie = Math.abs(score - this.#level) <= this.#smallestScale * 1e-3
+    const above = score > this.#level && !tie
     if (above) this.#exceed(score - this.#level)
     else this.#sinceExceedance++
     // Robbins and Monro's quantile: the ideal gain is 1 / (points · density), and an exponential tail has density LEVEL / scale at the level.
     const gain = this.#scale / LEVEL / Math.min(this.#points, 2000)
-    this.#level += gain * ((above ? 1 : 0) - LEVEL)
+    // On a tie the level stays: a score that is always the same must not be pushed over it by a drift.
+    if (!tie) this.#level += gain * ((above ? 1 : 0) - LEVEL)
     if (this.#points > MEMORY_POINTS) {
       this.#points *= 0.5
       this.#exceedances *= 0.5
