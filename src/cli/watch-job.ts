@@ -71,9 +71,8 @@ function printAnomaly(anomaly: Anomaly, output: OutputFormat): void {
 function finish(job: Job, found: number, output: OutputFormat): void {
   if (job.status === 'failed') {
     const error = job.lastRun?.error
-    throw new NomalyError('internal', `The job failed: ${error?.message ?? 'no reason was recorded'}.`, {
-      ...(error?.hint == null ? {} : { hint: error.hint }),
-    })
+    const message = `The job failed: ${error?.message ?? 'no reason was recorded'}.`
+    throw new NomalyError('internal', message, error?.hint == null ? {} : { hint: error.hint })
   }
   if (output !== 'table') return
   const scanned = job.lastRun === null ? '' : ` in ${count(job.lastRun.pointsScanned, 'point')}`

@@ -182,6 +182,7 @@ class Recognition {
     for (const index of left) {
       const cells = this.#columns[index]!.filter((cell) => !isMissing(cell))
       const distinct = new Set(cells)
+      const isSource = SOURCE_NAMES.test(this.#header[index]!.trim())
       const ignore = (reason: string): unknown => this.#ignored.push(this.#choice(index, reason))
       if (
         this.#wanted.tags !== undefined ||
@@ -191,7 +192,10 @@ class Recognition {
       } else if (cells.length === 0) ignore('Empty.')
       else if (isTimeName(this.#header[index]!) && recogniseTime([''], [cells]) !== undefined)
         ignore('Another time.')
-      else if (distinct.size > MAX_TAG_VALUES || distinct.size > Math.max(2, cells.length / 2)) {
+      else if (
+        distinct.size > MAX_TAG_VALUES ||
+        distinct.size > Math.max(isSource ? 20 : 1, cells.length / 2)
+      ) {
         ignore(
           this.#isNumeric(index)
             ? 'Numbers that count or name the rows.'
@@ -200,7 +204,7 @@ class Recognition {
       } else if (Math.max(...cells.map((cell) => cell.length)) > MAX_TAG_LENGTH) ignore('Long text.')
       else if (distinct.size === 1)
         tags.push(this.#choice(index, 'The same text in all rows looked at: names the source.'))
-      else if (oneRowPerTime && !SOURCE_NAMES.test(this.#header[index]!.trim())) {
+      else if (oneRowPerTime && !isSource) {
         ignore(
           `There is one row per time, so its ${distinct.size} texts describe rows rather than name series.`,
         )
