@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import cookie from '@fastify/cookie'
 import helmet from '@fastify/helmet'
 import underPressure from '@fastify/under-pressure'
-import Fastify from 'fastify'
+import Fastify, { LogController } from 'fastify'
 import type { Config } from '../config/profiles.ts'
 import { NomalyError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
@@ -48,7 +48,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   const { store, config, metrics } = options
   const app = Fastify({
     loggerInstance: options.logger,
-    logController: { disableRequestLogging: true } as never,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: JSON_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: REQUEST_TIMEOUT_MS,
