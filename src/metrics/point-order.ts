@@ -22,7 +22,7 @@ export interface PartitionRun {
 export interface OrderedPoints extends PointRows {
   readonly count: number
   readonly runs: readonly PartitionRun[]
-  /** Index of the newest point of each series, by retention class and id. */
+  /** Index of the newest point of each series that has one, by retention class and id. */
   readonly newest: Uint32Array
   /** Points left out because their instant stands in the batch already, with the same value or with another. */
   readonly duplicates: number
@@ -54,7 +54,7 @@ export function orderPoints(
   const ids = new Int32Array(count)
   const micros = new Float64Array(count)
   const values = new Float64Array(count)
-  const newest = new Uint32Array(distinct.length)
+  const newest = new Int32Array(distinct.length).fill(-1)
   for (let i = 0; i < count; i++) {
     const from = order[i]!
     const rank = ranks[from]!
@@ -70,7 +70,9 @@ export function orderPoints(
     runs.push({ ...range, start, end: start + range.count })
     start += range.count
   }
-  return { count, ids, micros, values, runs, newest, duplicates, conflicting }
+  // A series whose points were all refused has none.
+  const present = Uint32Array.from(newest.filter((index) => index >= 0))
+  return { count, ids, micros, values, runs, newest: present, duplicates, conflicting }
 }
 
 /** Each series once, by retention class and id. */

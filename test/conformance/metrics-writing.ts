@@ -60,6 +60,12 @@ export function checkWriting(check: Check): void {
     const points = await scanned(engine, scope, [series!.id], ALWAYS)
     expect(points).toHaveLength(30)
     expect(await engine.latest(scope, [series!.id])).toEqual([points.at(-1)])
+    const newestMs = points.at(-1)!.timeMs
+    await engine.append(scope, single(source, newestMs, -1))
+    expect(await engine.latest(scope, [series!.id])).toEqual([points.at(-1)])
+    await engine.correct(scope, single(source, newestMs, -2))
+    await engine.correct(scope, single(source, newestMs - 1000, -3))
+    expect(await engine.latest(scope, [series!.id])).toEqual([point(series!.id, newestMs, -2)])
   })
 
   check('refuses what is beyond the limits, with a reason, and makes no series of it', async (fixture) => {
