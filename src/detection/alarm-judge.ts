@@ -3,7 +3,7 @@ import type { StateReader, StateWriter } from './state-codec.ts'
 import { TailCalibration } from './tail-calibration.ts'
 
 /** Share of the false-alarm budget by channel; sums to 1. */
-const SHARES = [0.25, 0.2, 0.1, 0.1, 0.125, 0.125, 0.06, 0.04]
+const SHARES = [0.25, 0.2, 0.075, 0.075, 0.15, 0.15, 0.06, 0.04]
 /** Least believable spread of excesses by channel, in units of its score. */
 const SMALLEST_SCALES = [0.3, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 6]
 

@@ -19,6 +19,7 @@ export type Channel = (typeof CHANNELS)[number]
 const LARGEST_Z = 1e6
 const SLOW_GAIN = 1 / 24
 const SLOW_CLIP = 6
+const MOVEMENT_GAIN = 1 / 100
 const STEP_WINDOW = 257
 
 /** Scores each point against what is normal now: baseline, season and the usual step from one point to the next. */
@@ -38,6 +39,8 @@ export class DeviationScorer {
   #restless = 1
   #same = 0
   #previousValue = Number.NaN
+  #movement = 0
+  #movedBefore = false
   #usualLevel = 0
 
   constructor(baseline: Baseline, profile: SeasonalProfile | undefined) {
@@ -73,6 +76,9 @@ export class DeviationScorer {
     const standstill = this.#same
     this.#same = value === this.#previousValue ? this.#same + 1 : 0
     this.#previousValue = value
+    // Standing still is only news for a series that normally moves.
+    if (standstill === 0) this.#movedBefore = this.#movement > 0.5
+    this.#movement += MOVEMENT_GAIN * ((this.#same === 0 ? 1 : 0) - this.#movement)
     scores[0] = z * inflate
     scores[1] = -z * inflate
     scores[2] = stepZ
@@ -80,7 +86,7 @@ export class DeviationScorer {
     scores[4] = this.#slow * inflate
     scores[5] = -this.#slow * inflate
     scores[6] = this.#restless
-    scores[7] = this.#same
+    scores[7] = this.#movedBefore ? this.#same : 0
     this.lessons.set(scores)
     this.lessons[7] = this.#same === 0 ? standstill : 0
     this.expected = wasReady ? center + offset : Number.NaN
@@ -114,8 +120,10 @@ export class DeviationScorer {
       this.#same,
       this.#usualLevel,
       this.#previousValue,
+      this.#movement,
     ])
       writer.number(value)
+    writer.flag(this.#movedBefore)
   }
 
   read(reader: StateReader): void {
@@ -128,6 +136,8 @@ export class DeviationScorer {
     this.#same = reader.number()
     this.#usualLevel = reader.number()
     this.#previousValue = reader.number()
+    this.#movement = reader.number()
+    this.#movedBefore = reader.flag()
   }
 
   #stepScale(): number {

@@ -32,7 +32,7 @@ export function explainEvent(event: EventFacts, context: ExplanationContext): st
     case 'jump-up':
     case 'jump-down': {
       const way = event.channel === 'jump-up' ? 'up' : 'down'
-      return `The value jumped ${way} to ${formatValue(event.observed)} within one step, much further than it usually moves (${band} would be normal ${when}).${rare}`
+      return `The value jumped ${way} to ${formatValue(event.observed)} within one step, much further than it usually moves.${rare}`
     }
     case 'long-above':
     case 'long-below': {

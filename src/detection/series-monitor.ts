@@ -1,8 +1,9 @@
 import { NomalyError } from '../errors.ts'
+import { parameterOf } from './algorithms.ts'
 import { AlarmJudge } from './alarm-judge.ts'
+import { BudgetMeter } from './budget-meter.ts'
 import { chooseAlgorithm, explainChoice, worthChanging } from './choose-algorithm.ts'
 import type { Choice } from './choose-algorithm.ts'
-import { looksLikeCounter } from './counter.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
 import { DeviationScorer } from './deviation-scorer.ts'
 import { EventTracker } from './event-tracker.ts'
@@ -11,8 +12,7 @@ import { explainEvent } from './explain-event.ts'
 import type { BandColumns, Finding } from './finding.ts'
 import { History } from './history.ts'
 import { makeScorer, replayHistory } from './make-scorer.ts'
-import { parameterOf } from './algorithms.ts'
-import { SortedWindow } from './sorted-window.ts'
+import { SeriesIntake } from './series-intake.ts'
 import { StateReader, StateWriter } from './state-codec.ts'
 
 export type { Algorithm, DetectorSettings, FalseAlarmBudget } from './detector-settings.ts'
@@ -20,12 +20,6 @@ export type { BandColumns, Finding, Severity } from './finding.ts'
 
 const VERSION = 1
 const FIRST_POINTS = 48
-/** What a `Date` can hold. */
-const LARGEST_TIME_MS = 8.64e15
-const LARGEST_VALUE = 1e150
-const LARGEST_ALARM_RATE = 0.01
-/** Over how many budget periods alarms are counted against the budget. */
-const BUDGET_MEMORY = 4
 const ALGORITHM_CODES: readonly ConcreteAlgorithm[] = ['robust-z', 'ewma', 'seasonal-residual']
 
 /** The state of a monitor as plain JSON; what is inside is nobody's business but this version's. */
@@ -47,12 +41,14 @@ interface Band {
   readonly upper: number
 }
 
+const UNKNOWN: Band = { expected: Number.NaN, lower: Number.NaN, upper: Number.NaN }
+
 /** Watches one series, point by point; what it finds does not depend on how the points are spread over calls. */
 export class SeriesMonitor {
   readonly #settings: DetectorSettings
-  readonly #budgetMs: number
+  readonly #budget: BudgetMeter
+  readonly #intake = new SeriesIntake()
   readonly #history = new History()
-  readonly #intervals = new SortedWindow(63)
   readonly #judge = new AlarmJudge()
   readonly #events = new EventTracker()
   readonly #firstTimes = new Float64Array(FIRST_POINTS)
@@ -60,23 +56,13 @@ export class SeriesMonitor {
   #scorer: DeviationScorer | undefined
   #choice: Choice | undefined
   #chosenStepMs = 0
-  #count = 0
-  #ignored = 0
-  #watermarkMs = Number.NEGATIVE_INFINITY
-  #previous = Number.NaN
-  #previousMs = Number.NaN
-  #resolution = Number.POSITIVE_INFINITY
-  #counter = false
-  #stepMs = 0
   #nextCheck = FIRST_POINTS
-  #firstMs = 0
-  #recentAlarms = 0
-  #recentAlarmsMs = 0
   #band: Band | undefined
+  #changed = false
 
   constructor(settings: DetectorSettings) {
     this.#settings = settings
-    this.#budgetMs = (settings.budget.perSeconds * 1000) / settings.budget.alarms
+    this.#budget = new BudgetMeter(settings.budget)
   }
 
   /** Continues from a snapshot taken under the same settings; throws `invalid_input` on an unknown version or a damaged state. */
@@ -106,44 +92,34 @@ export class SeriesMonitor {
 
   /** Time of the last point taken in. */
   get watermarkMs(): number | undefined {
-    return this.#watermarkMs === Number.NEGATIVE_INFINITY ? undefined : this.#watermarkMs
+    return this.#intake.count === 0 ? undefined : this.#intake.watermarkMs
   }
 
   /** How many points were left out: not a finite number, late, or a double. */
   get ignored(): number {
-    return this.#ignored
+    return this.#intake.ignored
   }
 
   /** Takes points in, in ascending time, and answers each finding they opened, extended or closed, whole. Late points and non-finite values are ignored. */
   observe(timesMs: Float64Array, values: Float64Array): Finding[] {
-    const found: Finding[] = []
-    let changed = false
-    for (let i = 0; i < timesMs.length; i++) {
-      changed = this.#point(timesMs[i]!, values[i]!, found, changed)
-    }
-    const current = changed ? this.#events.finding(true, this.#explain) : undefined
-    if (current !== undefined) found.push(current)
-    return found
+    return this.observeWithBand(timesMs, values, undefined)
   }
 
   /** Like {@link observe}, and also writes what would have been normal at each point into the columns, which are as long as the points. */
-  observeWithBand(timesMs: Float64Array, values: Float64Array, band: BandColumns): Finding[] {
+  observeWithBand(timesMs: Float64Array, values: Float64Array, band: BandColumns | undefined): Finding[] {
     const found: Finding[] = []
-    let changed = false
+    this.#changed = false
     for (let i = 0; i < timesMs.length; i++) {
       this.#band = undefined
-      changed = this.#point(timesMs[i]!, values[i]!, found, changed)
-      const here: Band = this.#band ?? {
-        expected: Number.NaN,
-        lower: Number.NaN,
-        upper: Number.NaN,
-      }
+      this.#point(timesMs[i]!, values[i]!, found)
+      if (band === undefined) continue
+      const here: Band = this.#band ?? UNKNOWN
       band.timesMs[i] = timesMs[i]!
       band.expected[i] = here.expected
       band.lower[i] = here.lower
       band.upper[i] = here.upper
     }
-    const current = changed ? this.#events.finding(true, this.#explain) : undefined
+    const current = this.#changed ? this.#events.finding(true, this.#explain) : undefined
     if (current !== undefined) found.push(current)
     return found
   }
@@ -155,60 +131,36 @@ export class SeriesMonitor {
     return { version: VERSION, ...writer.finish() }
   }
 
-  #point(timeMs: number, raw: number, found: Finding[], changed: boolean): boolean {
-    if (!Number.isFinite(raw) || !(Math.abs(timeMs) <= LARGEST_TIME_MS) || timeMs <= this.#watermarkMs) {
-      this.#ignored++
-      return changed
+  #point(timeMs: number, raw: number, found: Finding[]): void {
+    const value = this.#intake.accept(timeMs, raw)
+    if (value === undefined) return
+    const { count } = this.#intake
+    if (count <= FIRST_POINTS) {
+      this.#firstTimes[count - 1] = timeMs
+      this.#firstValues[count - 1] = value
+      if (count === FIRST_POINTS) this.#begin()
+      return
     }
-    const value = Math.max(-LARGEST_VALUE, Math.min(LARGEST_VALUE, raw))
-    if (this.#watermarkMs !== Number.NEGATIVE_INFINITY) this.#intervals.push(timeMs - this.#watermarkMs)
-    this.#watermarkMs = timeMs
-    this.#count++
-    if (this.#count <= FIRST_POINTS) {
-      this.#firstTimes[this.#count - 1] = timeMs
-      this.#firstValues[this.#count - 1] = value
-      if (this.#count === FIRST_POINTS) this.#begin()
-      return changed
-    }
-    if (this.#count % 64 === 0) this.#stepMs = this.#intervals.quantile(0.5)
-    const analysed = this.#analysed(timeMs, value)
-    if (analysed === undefined) return changed
+    const analysed = this.#intake.analyse(timeMs, value)
+    if (analysed === undefined) return
     this.#history.add(timeMs, analysed)
-    if (this.#count >= this.#nextCheck) this.#reconsider()
-    return this.#judgePoint(timeMs, value, analysed, found, changed)
+    if (count >= this.#nextCheck) this.#reconsider()
+    this.#judgePoint(timeMs, value, analysed, found)
   }
 
   #begin(): void {
-    this.#stepMs = this.#intervals.quantile(0.5)
-    this.#firstMs = this.#firstTimes[0]!
-    this.#counter = looksLikeCounter(this.#firstValues, FIRST_POINTS)
-    this.#history.begin(this.#firstTimes[0]!, this.#stepMs)
+    this.#intake.begin(this.#firstValues)
+    this.#budget.begin(this.#firstTimes[0]!)
+    this.#history.begin(this.#firstTimes[0]!, this.#intake.stepMs)
     for (let i = 0; i < FIRST_POINTS; i++) {
-      const analysed = this.#analysed(this.#firstTimes[i]!, this.#firstValues[i]!)
+      const analysed = this.#intake.analyse(this.#firstTimes[i]!, this.#firstValues[i]!)
       if (analysed !== undefined) this.#history.add(this.#firstTimes[i]!, analysed)
     }
     this.#reconsider()
   }
 
-  /** What is looked at: the value itself, or for a counter its growth over one usual step; undefined where there is none (after a reset). */
-  #analysed(timeMs: number, value: number): number | undefined {
-    const before = this.#previous
-    const beforeMs = this.#previousMs
-    this.#previous = value
-    this.#previousMs = timeMs
-    if (!this.#counter) {
-      const difference = Math.abs(value - before)
-      if (difference > 0 && difference < this.#resolution) this.#pendingResolution = difference
-      return value
-    }
-    if (Number.isNaN(before) || value < before) return undefined
-    return ((value - before) / (timeMs - beforeMs)) * this.#stepMs
-  }
-
-  #pendingResolution = Number.POSITIVE_INFINITY
-
   #reconsider(): void {
-    this.#nextCheck = Math.ceil(this.#count * 1.3)
+    this.#nextCheck = Math.ceil(this.#intake.count * 1.3)
     const { algorithm } = this.#settings
     const bins = this.#history.bins()
     const seen = chooseAlgorithm(bins, this.#history.widthMs)
@@ -225,34 +177,34 @@ export class SeriesMonitor {
     }
     if (this.#choice !== undefined && !worthChanging(next, this.#choice, bins, this.#history.widthMs)) return
     this.#choice = next
-    this.#chosenStepMs = this.#stepMs
+    this.#chosenStepMs = this.#intake.stepMs
     this.#scorer = makeScorer(next, this.#settings, this.#chosenStepMs)
     replayHistory(this.#scorer, this.#judge, this.#history, next, this.#chosenStepMs)
   }
 
-  #judgePoint(timeMs: number, value: number, analysed: number, found: Finding[], changed: boolean): boolean {
+  #judgePoint(timeMs: number, value: number, analysed: number, found: Finding[]): void {
     const scorer = this.#scorer!
     const wasReady = scorer.ready
-    const resolution = Number.isFinite(this.#resolution) ? this.#resolution : 0
-    this.#resolution = Math.min(this.#resolution, this.#pendingResolution)
+    const rate = this.#alarmRate
     const events = this.#events
-    const gapMs = Math.min(60 * this.#stepMs, Math.max(5 * this.#stepMs, this.#budgetMs / 56))
-    if (events.open && timeMs - events.lastFlaggedMs > gapMs) {
+    if (events.open && timeMs - events.lastFlaggedMs > this.#quietMs) {
       found.push(events.finding(false, this.#explain)!)
-      this.#judge.learnEvent(events.peakScores, this.#alarmRate, this.#overspent)
+      this.#judge.learnEvent(events.peakScores, rate, this.#budget.overspent)
       events.close()
-      changed = false
+      this.#changed = false
     }
-    scorer.take(timeMs, analysed, resolution)
-    if (!wasReady) return changed
-    const verdict = this.#judge.judge(scorer.scores, this.#alarmRate)
+    if (this.#intake.afterGap) scorer.forgetPrevious()
+    scorer.take(timeMs, analysed, this.#intake.resolution)
+    if (!wasReady) return
+    const verdict = this.#judge.judge(scorer.scores, rate)
     if (this.#judge.ready) this.#band = this.#bandAt(value, analysed)
     if (verdict === undefined) {
       this.#judge.learn(scorer.lessons)
-      return changed
+      return
     }
-    if (events.flagged > 50) this.#judge.learnEvent(scorer.lessons, this.#alarmRate, this.#overspent)
-    if (!events.open) this.#countAlarm(timeMs)
+    // What lasts is no longer an accident: from here on it is learned too.
+    if (events.flagged > 50) this.#judge.learnEvent(scorer.lessons, rate, this.#budget.overspent)
+    if (!events.open) this.#budget.spend(timeMs)
     events.flag({
       timeMs,
       observed: value,
@@ -260,35 +212,24 @@ export class SeriesMonitor {
       ...verdict,
       scores: scorer.scores,
     })
-    return true
+    this.#changed = true
   }
 
   get #alarmRate(): number {
-    // What was seen of a series in its first days says little about its first weekend: speak up only for the plain cases.
-    const known = Math.max(this.#count / 2000, (this.#watermarkMs - this.#firstMs) / 604_800_000)
-    return Math.min(LARGEST_ALARM_RATE, this.#stepMs / this.#budgetMs) * Math.max(0.1, Math.min(1, known))
+    return this.#budget.alarmRate(this.#intake.watermarkMs, this.#intake.count, this.#intake.stepMs)
   }
 
-  #countAlarm(timeMs: number): void {
-    const passed = Math.min(
-      1,
-      this.#recentAlarms === 0
-        ? 1
-        : Math.exp(-(timeMs - this.#recentAlarmsMs) / (BUDGET_MEMORY * this.#budgetMs)),
-    )
-    this.#recentAlarms = this.#recentAlarms * passed + 1
-    this.#recentAlarmsMs = timeMs
-  }
-
-  /** How far the alarms of the last budget periods exceed the budget: 0 within it, 1 at twice it or more. */
-  get #overspent(): number {
-    return Math.max(0, Math.min(1, this.#recentAlarms / BUDGET_MEMORY - 1))
+  /** How long nothing must be flagged for an event to be over. */
+  get #quietMs(): number {
+    const { stepMs } = this.#intake
+    return Math.min(60 * stepMs, Math.max(5 * stepMs, this.#budget.periodMs / 56))
   }
 
   #bandAt(value: number, analysed: number): Band {
     const { expected, scale } = this.#scorer!
     const rate = this.#alarmRate
-    const shift = this.#counter ? value - analysed : 0
+    // A counter is judged by its growth, and shown where it would have grown to.
+    const shift = this.#intake.counter ? value - analysed : 0
     return {
       expected: expected + shift,
       lower: expected - Math.max(0, this.#judge.limit(1, rate)) * scale + shift,
@@ -299,26 +240,16 @@ export class SeriesMonitor {
   readonly #explain = (event: EventFacts): string =>
     explainEvent(event, {
       periodMs: this.#choice?.season?.periodMs,
-      budgetMs: Math.max(this.#budgetMs, this.#stepMs / LARGEST_ALARM_RATE),
-      counter: this.#counter,
+      budgetMs: this.#budget.effectivePeriodMs(this.#intake.stepMs),
+      counter: this.#intake.counter,
     })
 
   #write(writer: StateWriter): void {
-    for (const value of [
-      this.#count,
-      this.#ignored,
-      this.#watermarkMs,
-      this.#previous,
-      this.#previousMs,
-      this.#resolution,
-    ])
-      writer.number(value)
-    for (const value of [this.#pendingResolution, this.#stepMs, this.#nextCheck, this.#chosenStepMs])
-      writer.number(value)
-    for (const value of [this.#recentAlarms, this.#recentAlarmsMs, this.#firstMs]) writer.number(value)
-    writer.flag(this.#counter)
-    this.#intervals.write(writer)
-    const buffered = this.#choice === undefined ? this.#count : 0
+    this.#intake.write(writer)
+    this.#budget.write(writer)
+    writer.number(this.#nextCheck)
+    writer.number(this.#chosenStepMs)
+    const buffered = this.#choice === undefined ? this.#intake.count : 0
     writer.numbers(this.#firstTimes, buffered)
     writer.numbers(this.#firstValues, buffered)
     writer.flag(this.#choice !== undefined)
@@ -338,21 +269,10 @@ export class SeriesMonitor {
   }
 
   #read(reader: StateReader): void {
-    this.#count = reader.number()
-    this.#ignored = reader.number()
-    this.#watermarkMs = reader.number()
-    this.#previous = reader.number()
-    this.#previousMs = reader.number()
-    this.#resolution = reader.number()
-    this.#pendingResolution = reader.number()
-    this.#stepMs = reader.number()
+    this.#intake.read(reader)
+    this.#budget.read(reader)
     this.#nextCheck = reader.number()
     this.#chosenStepMs = reader.number()
-    this.#recentAlarms = reader.number()
-    this.#recentAlarmsMs = reader.number()
-    this.#firstMs = reader.number()
-    this.#counter = reader.flag()
-    this.#intervals.read(reader)
     reader.numbers(this.#firstTimes)
     reader.numbers(this.#firstValues)
     if (!reader.flag()) return

@@ -1,0 +1,60 @@
+import type { FalseAlarmBudget } from './detector-settings.ts'
+import type { StateReader, StateWriter } from './state-codec.ts'
+
+const LARGEST_ALARM_RATE = 0.01
+/** Over how many budget periods alarms are counted against the budget. */
+const MEMORY_PERIODS = 4
+const WEEK_MS = 604_800_000
+
+/** Turns the user's budget into an alarm rate per point, and keeps account of what was spent. */
+export class BudgetMeter {
+  /** The time in which the budget allows one false alarm. */
+  readonly periodMs: number
+  #firstMs = Number.NaN
+  #recentAlarms = 0
+  #recentAlarmsMs = 0
+
+  constructor(budget: FalseAlarmBudget) {
+    this.periodMs = (budget.perSeconds * 1000) / budget.alarms
+  }
+
+  /** Call with the first point. */
+  begin(timeMs: number): void {
+    this.#firstMs = timeMs
+  }
+
+  /**
+   * False alarms allowed per point: never more than one in a hundred, and fewer while little is known, because the first days of a series say little
+   * about its first weekend.
+   */
+  alarmRate(timeMs: number, points: number, stepMs: number): number {
+    const known = Math.max(points / 2000, (timeMs - this.#firstMs) / WEEK_MS)
+    return Math.min(LARGEST_ALARM_RATE, stepMs / this.periodMs) * Math.max(0.1, Math.min(1, known))
+  }
+
+  /** How long it takes for one false alarm at the rate that is really used. */
+  effectivePeriodMs(stepMs: number): number {
+    return Math.max(this.periodMs, stepMs / LARGEST_ALARM_RATE)
+  }
+
+  spend(timeMs: number): void {
+    const passed = Math.exp(-(timeMs - this.#recentAlarmsMs) / (MEMORY_PERIODS * this.periodMs))
+    this.#recentAlarms = this.#recentAlarms === 0 ? 1 : this.#recentAlarms * Math.min(1, passed) + 1
+    this.#recentAlarmsMs = timeMs
+  }
+
+  /** How far the alarms of the last budget periods exceed the budget: 0 within it, 1 at twice it or more. */
+  get overspent(): number {
+    return Math.max(0, Math.min(1, this.#recentAlarms / MEMORY_PERIODS - 1))
+  }
+
+  write(writer: StateWriter): void {
+    for (const value of [this.#firstMs, this.#recentAlarms, this.#recentAlarmsMs]) writer.number(value)
+  }
+
+  read(reader: StateReader): void {
+    this.#firstMs = reader.number()
+    this.#recentAlarms = reader.number()
+    this.#recentAlarmsMs = reader.number()
+  }
+}
