@@ -1,4 +1,5 @@
-import type { ConcreteAlgorithm } from './detector-settings.ts'
+import { parameterOf } from './algorithms.ts'
+import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
 import { formatDuration } from './format-quantity.ts'
 import { autocorrelation, centredRanks, findSeason, seasonStrength } from './seasonality.ts'
 import type { Season } from './seasonality.ts'
@@ -12,11 +13,24 @@ export interface Choice {
 }
 
 /** Picks from what the past looks like: a season if there is one, a mean that follows if the level wanders, else a rolling median. */
-export function chooseAlgorithm(bins: Float64Array, widthMs: number): Choice {
+function chooseAlgorithm(bins: Float64Array, widthMs: number): Choice {
   const season = findSeason(bins, widthMs)
   const memory = autocorrelation(centredRanks(bins), 1)[1]!
   if (season !== undefined) return { algorithm: 'seasonal-residual', season, memory }
   return { algorithm: memory > 0.97 ? 'ewma' : 'robust-z', season, memory }
+}
+
+/** What the settings ask for and the past suggests: a given algorithm or period goes before what the data look like. */
+export function nextChoice(settings: DetectorSettings, bins: Float64Array, widthMs: number): Choice {
+  const seen = chooseAlgorithm(bins, widthMs)
+  const { algorithm } = settings
+  if (algorithm === 'robust-z' || algorithm === 'ewma') return { ...seen, algorithm, season: undefined }
+  const periodMs = parameterOf(settings, 'periodSeconds') * 1000
+  if (periodMs > 0) {
+    const enough = bins.length * widthMs >= 2 * periodMs
+    return { ...seen, algorithm: 'seasonal-residual', season: enough ? { periodMs, strength: 0 } : undefined }
+  }
+  return algorithm === 'auto' ? seen : { ...seen, algorithm }
 }
 
 /** The choice in one plain sentence. */

@@ -1,8 +1,7 @@
 import { NomalyError } from '../errors.ts'
-import { parameterOf } from './algorithms.ts'
 import { AlarmJudge } from './alarm-judge.ts'
 import { BudgetMeter } from './budget-meter.ts'
-import { chooseAlgorithm, explainChoice, worthChanging } from './choose-algorithm.ts'
+import { explainChoice, nextChoice, worthChanging } from './choose-algorithm.ts'
 import type { Choice } from './choose-algorithm.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
 import { DeviationScorer } from './deviation-scorer.ts'
@@ -161,20 +160,8 @@ export class SeriesMonitor {
 
   #reconsider(): void {
     this.#nextCheck = Math.ceil(this.#intake.count * 1.3)
-    const { algorithm } = this.#settings
     const bins = this.#history.bins()
-    const seen = chooseAlgorithm(bins, this.#history.widthMs)
-    const asked = parameterOf(this.#settings, 'periodSeconds') * 1000
-    let next: Choice = { ...seen, algorithm: algorithm === 'auto' ? seen.algorithm : algorithm }
-    if (algorithm === 'robust-z' || algorithm === 'ewma') next = { ...next, season: undefined }
-    else if (asked > 0) {
-      const enough = this.#history.spanMs >= 2 * asked
-      next = {
-        algorithm: 'seasonal-residual',
-        season: enough ? { periodMs: asked, strength: 0 } : undefined,
-        memory: seen.memory,
-      }
-    }
+    const next = nextChoice(this.#settings, bins, this.#history.widthMs)
     if (this.#choice !== undefined && !worthChanging(next, this.#choice, bins, this.#history.widthMs)) return
     this.#choice = next
     this.#chosenStepMs = this.#intake.stepMs
