@@ -60,13 +60,14 @@ export class ApiClient {
     const items: T[] = []
     let cursor: string | undefined
     while (items.length < limit) {
-      const page = await this.get<{ items: T[]; nextCursor: string | null }>(path, {
+      const page = await this.get<{ items: T[]; nextCursor?: string | null }>(path, {
         ...query,
         limit: Math.min(PAGE, limit - items.length),
         cursor,
       })
       items.push(...page.items)
-      if (page.nextCursor === null || page.items.length === 0) break
+      // Short lists come whole, without a cursor.
+      if (page.nextCursor === null || page.nextCursor === undefined || page.items.length === 0) break
       cursor = page.nextCursor
     }
     return items

@@ -6,6 +6,7 @@ import { count, formatBudget, formatTime, seriesName } from './format-cells.ts'
 import type { InputFile } from './input-file.ts'
 import { ROW_STEP_MS, type LoadedFile, type LoadedSeries } from './load-series.ts'
 import { note, paint, print, tableLines, terminalWidth } from './output.ts'
+import { wrapped } from './wrap-text.ts'
 import { plotSeries, SEVERITY_STYLES } from './series-plot.ts'
 
 export interface SeriesResult {
@@ -98,18 +99,6 @@ function printFindings(findings: readonly Finding[], when: (finding: Finding) =>
     print(rows[at])
     for (const line of wrapped(explanation, terminalWidth() - 2)) print(paint('dim', `  ${line}`))
   }
-}
-
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = word
-    } else line = line === '' ? word : `${line} ${word}`
-  }
-  return [...lines, line]
 }
 
 /** `2026-01-31 12:00 +2 h` : the start, and how long it lasted. */

@@ -55,7 +55,14 @@ export function tableLines<T>(items: readonly T[], columns: readonly Column<T>[]
     Math.max(title.length, ...rows.map((row) => plainWidth(row[at]!))),
   )
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0)
-  const last = Math.max(20, terminalWidth() - before - 1)
+  // A word longer than the column would be cut: better a line that is too long, for ids above all.
+  const words = rows.flatMap((row) =>
+    row
+      .at(-1)!
+      .split(/\s/)
+      .map((word) => stripStyle(word).length),
+  )
+  const last = Math.max(20, terminalWidth() - before - 1, ...words)
   const table = new Table({
     head: columns.map(([title]) => paint('dim', title)),
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },

@@ -3,9 +3,10 @@ import { NomalyError } from '../errors.ts'
 import type { ApiClient } from './api-client.ts'
 import type { Anomaly, Job } from './api-entities.ts'
 import { count, formatTime, seriesName } from './format-cells.ts'
-import { note, paint, print, printJson, type OutputFormat } from './output.ts'
+import { note, paint, print, printJson, terminalWidth, type OutputFormat } from './output.ts'
 import { Progress } from './progress.ts'
 import { SEVERITY_STYLES } from './series-plot.ts'
+import { wrapped } from './wrap-text.ts'
 
 /** Looked at this often even without an event: an event may be lost with its connection. */
 const POLL_MS = 2000
@@ -64,7 +65,7 @@ function printAnomaly(anomaly: Anomaly, output: OutputFormat): void {
     print(
       `${formatTime(anomaly.startedAt)}  ${paint(SEVERITY_STYLES[anomaly.severity], anomaly.severity)}  ${where}`,
     )
-    print(`  ${anomaly.explanation}`)
+    for (const line of wrapped(anomaly.explanation, terminalWidth() - 2)) print(`  ${line}`)
   }
 }
 

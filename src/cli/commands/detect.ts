@@ -8,6 +8,7 @@ import { withExamples } from '../help-examples.ts'
 import { openInputFile } from '../input-file.ts'
 import { loadSeries } from '../load-series.ts'
 import { print, printJson, withOutput, type OutputFormat } from '../output.ts'
+import { Progress } from '../progress.ts'
 import { parseBudget } from '../parse-budget.ts'
 import { withColumnOptions, columnOverrides, type ColumnFlags } from '../column-options.ts'
 
@@ -54,12 +55,15 @@ async function detect(path: string, flags: DetectFlags): Promise<void> {
   if (loaded.points === 0) throw nothingRead(file.name, loaded.rejected[0])
   const chosen = loaded.series.filter(({ metric }) => flags.metric === undefined || metric === flags.metric)
   if (chosen.length === 0) throw noSuchMetric(flags.metric!, loaded.series)
-  const results = chosen.map((series): SeriesResult => {
+  const progress = new Progress('Looking', chosen.length)
+  const results = chosen.map((series, at): SeriesResult => {
+    progress.update(at, `${at} of ${chosen.length} series`)
     const { findings, choice, band } = detectSeries(settings, series.timesMs, series.values, {
       band: flags.output === 'table',
     })
     return { series, findings, choice, band }
   })
+  progress.stop()
   if (flags.output === 'table') printDetection(file, loaded, results, settings.budget)
   else {
     const report = detectionReport(file, loaded, results)

@@ -24,8 +24,8 @@ const COLUMNS: readonly Column<Job>[] = [
   ['Schedule', (job) => scheduleText(job.schedule)],
   ['Status', (job) => paint(STATUS_STYLES[job.status], job.status)],
   ['Open', (job) => String(job.openAnomalies)],
-  ['Last run', (job) => runText(job.lastRun)],
   ['Id', (job) => job.id],
+  ['Last run', (job) => runText(job)],
 ]
 const FIELDS: readonly Column<Job>[] = [
   ...COLUMNS.filter(([title]) => title !== 'Open'),
@@ -45,11 +45,18 @@ function selectorText({ selector }: Job): string {
   return parts.length === 0 ? 'all series' : parts.join(' ')
 }
 
-function runText(run: Run | null): string {
+function runText({ lastRun: run, schedule }: Job): string {
   if (run === null) return '–'
-  if (run.status === 'running') return `running, ${run.seriesDone} of ${run.seriesTotal ?? '?'} series`
+  const series = run.seriesTotal ?? 0
+  if (run.status === 'pending') return 'about to run'
+  if (run.status === 'running') {
+    return schedule.kind === 'streaming'
+      ? `watches ${count(series, 'series', 'series')}`
+      : `${run.seriesDone} of ${series} series done`
+  }
   if (run.error !== null) return `failed: ${run.error.message}`
-  return `${run.status} ${formatTime(run.finishedAt ?? run.startedAt)}, ${count(run.anomaliesFound, 'anomaly', 'anomalies')}`
+  const at = formatTime((run.finishedAt ?? run.startedAt)?.replace(/\.\d+/, ''))
+  return `${run.status} ${at}, ${count(run.anomaliesFound, 'anomaly', 'anomalies')}`
 }
 
 interface CreateFlags extends RemoteFlags, DetectorFlags {
