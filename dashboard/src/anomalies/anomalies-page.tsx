@@ -29,13 +29,16 @@ export function AnomaliesPage() {
   const anomalies = useInfiniteQuery(anomaliesQuery(filter))
   const loaded = anomalies.data?.pages.flatMap((page) => page.items) ?? []
   const decide = useDecideAnomaly()
-  const [currentId, setCurrentId] = useState<string>()
+  const [cursor, setCursor] = useState<{ id: string; position: number }>()
   const [dismissing, setDismissing] = useState<Anomaly>()
-  const position = Math.max(
-    0,
-    loaded.findIndex((each) => each.id === currentId),
-  )
+  // A finding that leaves the list hands the cursor to the one that takes its place.
+  const found = loaded.findIndex((each) => each.id === cursor?.id)
+  const position = found >= 0 ? found : Math.min(cursor?.position ?? 0, Math.max(0, loaded.length - 1))
   const current = loaded[position]
+  const putCursor = (at: number): void => {
+    const anomaly = loaded[at]
+    if (anomaly !== undefined) setCursor({ id: anomaly.id, position: at })
+  }
 
   const open = (anomaly: Anomaly): void =>
     void navigate({
@@ -44,28 +47,28 @@ export function AnomaliesPage() {
       search: { series: anomaly.seriesId, anomaly: anomaly.id },
     })
   const move = (by: number): void => {
-    const next = loaded[Math.min(Math.max(position + by, 0), loaded.length - 1)]
-    setCurrentId(next?.id)
+    putCursor(Math.min(Math.max(position + by, 0), loaded.length - 1))
     if (by > 0 && position + 5 > loaded.length && anomalies.hasNextPage && !anomalies.isFetchingNextPage)
       void anomalies.fetchNextPage()
   }
   const onKey = useEffectEvent((event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || dismissing !== undefined) return
     const target = event.target as HTMLElement
-    if (target.closest('input, textarea, select, [role=listbox], [role=dialog]') !== null) return
+    // A list one only picks from takes no letters; a field does.
+    if (target.closest('input:not([readonly]), textarea, [role=listbox], [role=dialog]') !== null) return
     const key = event.key
-    if (key === 'Enter' && target.closest('a, button') !== null) return
+    if (key === 'Enter' && target.closest('a, button, input') !== null) return
     const actions: Record<string, () => void> = {
-      j: () => move(currentId === undefined ? 0 : 1),
+      j: () => move(cursor === undefined ? 0 : 1),
       k: () => move(-1),
       a: () => current?.state === 'open' && decide.mutate({ anomaly: current, decision: 'acknowledge' }),
       d: () => current !== undefined && current.state !== 'dismissed' && setDismissing(current),
-      Enter: () => currentId !== undefined && current !== undefined && open(current),
+      Enter: () => cursor !== undefined && current !== undefined && open(current),
     }
     const action = actions[key]
     if (action === undefined || current === undefined) return
     event.preventDefault()
-    if (key !== 'j') setCurrentId(current.id)
+    if (key !== 'j') putCursor(position)
     action()
   })
   useEffect(() => {
@@ -87,7 +90,9 @@ export function AnomaliesPage() {
       />
       <AnomalyFilters search={search} datasets={datasets.data ?? []} />
       {anomalies.isPending && <Skeleton height={300} radius="lg" />}
-      {anomalies.isError && <ProblemAlert error={anomalies.error} onRetry={() => void anomalies.refetch()} />}
+      {anomalies.isLoadingError && (
+        <ProblemAlert error={anomalies.error} onRetry={() => void anomalies.refetch()} />
+      )}
       {anomalies.data !== undefined && loaded.length === 0 && (
         <div className={classes.list}>
           <EmptyNote icon={<IconCircleCheck size={30} stroke={1.4} />} title="Nothing to look at">
@@ -97,18 +102,19 @@ export function AnomaliesPage() {
       )}
       {loaded.length > 0 && (
         <div className={classes.list}>
-          {loaded.map((anomaly) => (
+          {loaded.map((anomaly, index) => (
             <AnomalyRow
               key={anomaly.id}
               anomaly={anomaly}
-              current={anomaly.id === currentId}
-              onFocus={() => setCurrentId(anomaly.id)}
+              current={cursor !== undefined && index === position}
+              onFocus={() => putCursor(index)}
               onAcknowledge={() => decide.mutate({ anomaly, decision: 'acknowledge' })}
               onDismiss={() => setDismissing(anomaly)}
             />
           ))}
         </div>
       )}
+      {anomalies.isFetchNextPageError && <ProblemAlert error={anomalies.error} />}
       {anomalies.hasNextPage && (
         <Button
           mt="md"

@@ -20,7 +20,11 @@ interface AnomalyRowProps {
 export function AnomalyRow({ anomaly, current, onFocus, onAcknowledge, onDismiss }: AnomalyRowProps) {
   const row = useRef<HTMLDivElement>(null)
   useEffect(() => {
-    if (current) row.current?.scrollIntoView({ block: 'nearest' })
+    const element = row.current
+    if (!current || element === null) return
+    // The focus follows, so that Enter opens the row and a screen reader reads it.
+    if (!element.contains(document.activeElement)) element.querySelector('a')?.focus({ preventScroll: true })
+    element.scrollIntoView({ block: 'nearest' })
   }, [current])
   return (
     <div

@@ -2,7 +2,7 @@ import { ActionIcon, Tooltip } from '@mantine/core'
 import { IconX } from '@tabler/icons-react'
 import type { ReactNode } from 'react'
 import type { Anomaly } from '../api/entities.ts'
-import { formatNumber, formatProbability, formatValue } from '../layout/format-number.ts'
+import { formatProbability, formatValue } from '../layout/format-number.ts'
 import { formatDuration } from '../layout/format-time.ts'
 import { SeverityMark, StateMark } from '../layout/severity-mark.tsx'
 import { TimeText } from '../layout/time-text.tsx'
@@ -46,7 +46,7 @@ export function FindingCard({ anomaly, reason, onClose }: FindingCardProps) {
         <Fact name="Score">
           <Tooltip label={`Tail probability ${anomaly.probability.toExponential(2)}`}>
             <span>
-              {formatNumber(anomaly.score)} <small>({formatProbability(anomaly.probability)})</small>
+              {anomaly.score.toFixed(2)} <small>({formatProbability(anomaly.probability)})</small>
             </span>
           </Tooltip>
         </Fact>

@@ -87,36 +87,29 @@ export function drawMarkers(
   ctx.restore()
 }
 
-/** Draws what is known to have happened along the top edge. */
+/** Draws a numbered bracket along the top edge over what is known to have happened. */
 export function drawIncidents(u: uPlot, incidents: readonly ChartIncident[], colors: ChartColors): void {
   const { ctx, bbox } = u
   const scale = devicePixelRatio
   ctx.save()
   clip(u)
   ctx.strokeStyle = colors.inkSoft
-  ctx.fillStyle = colors.inkSoft
+  ctx.fillStyle = colors.ink
   ctx.lineWidth = 1.5 * scale
-  ctx.font = `${11 * scale}px system-ui, sans-serif`
+  ctx.font = `600 ${11 * scale}px system-ui, sans-serif`
   ctx.textBaseline = 'top'
-  let freeFrom = -Infinity
-  for (const incident of incidents.toSorted((a, b) => a.fromMs - b.fromMs)) {
-    const left = u.valToPos(incident.fromMs, 'x', true)
-    const right = Math.max(left + 2 * scale, u.valToPos(incident.toMs, 'x', true))
-    if (right < bbox.left || left > bbox.left + bbox.width) continue
+  ctx.textAlign = 'center'
+  for (const [index, incident] of incidents.entries()) {
+    const from = u.valToPos(incident.fromMs, 'x', true)
+    const to = Math.max(from + 6 * scale, u.valToPos(incident.toMs, 'x', true))
     const top = bbox.top + 2 * scale
     ctx.beginPath()
-    ctx.moveTo(left, top + 5 * scale)
-    ctx.lineTo(left, top)
-    ctx.lineTo(right, top)
-    ctx.lineTo(right, top + 5 * scale)
+    ctx.moveTo(from, top + 5 * scale)
+    ctx.lineTo(from, top)
+    ctx.lineTo(to, top)
+    ctx.lineTo(to, top + 5 * scale)
     ctx.stroke()
-    const textLeft = Math.max(left, bbox.left) + 3 * scale
-    const textWidth = ctx.measureText(incident.what).width
-    const fits = textLeft + textWidth < bbox.left + bbox.width
-    const start = fits ? textLeft : bbox.left + bbox.width - textWidth - 3 * scale
-    if (start < freeFrom) continue
-    ctx.fillText(incident.what, start, top + 4 * scale)
-    freeFrom = start + textWidth + 8 * scale
+    ctx.fillText(String(index + 1), (from + to) / 2, top + 5 * scale)
   }
   ctx.restore()
 }

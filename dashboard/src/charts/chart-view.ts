@@ -160,7 +160,7 @@ export class ChartView implements Disposable {
     }
     return {
       ms: 1,
-      padding: [10, 8, 0, 0],
+      padding: [10, 26, 0, 0],
       legend: { show: false },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
@@ -238,16 +238,15 @@ export class ChartView implements Disposable {
 const withoutDots: uPlot.Series = { points: { show: false }, class: 'without-dot' }
 
 function axisLabel(split: number, splits: readonly number[], metric: string): string {
-  if (/bytes$/.test(metric)) return formatValue(split, metric)
   // Neighbouring labels of a narrow range must differ, which four significant digits may not show.
   const step = Math.abs((splits[1] ?? split) - (splits[0] ?? split))
   const largest = Math.max(...splits.map(Math.abs))
-  if (step > 0 && largest / step > 500 && largest < 1e9) {
+  if (step > 0 && largest / step > 500 && largest < 1e9 && !/(bytes|_ratio)$/.test(metric)) {
     const digits = Math.min(Math.max(0, Math.ceil(-Math.log10(step))), 12)
     return new Intl.NumberFormat(undefined, {
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
     }).format(split)
   }
-  return formatNumber(split)
+  return /(bytes|_ratio)$/.test(metric) ? formatValue(split, metric) : formatNumber(split)
 }

@@ -5,8 +5,8 @@ const DAY_MS = 86_400_000
 const year = new Intl.DateTimeFormat(undefined, { year: 'numeric' })
 const month = new Intl.DateTimeFormat(undefined, { month: 'short', year: 'numeric' })
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
-const minute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
-const second = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
+const minute = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' })
+const second = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' })
 const fraction = new Intl.DateTimeFormat(undefined, {
   minute: '2-digit',
   second: '2-digit',

@@ -12,7 +12,7 @@ export interface VisibleColumns {
 type Column = (number | null)[]
 
 /** How far the band may stretch the vertical axis beyond the values, as a share of their span. */
-const MOST_BAND_STRETCH = 0.6
+const MOST_BAND_STRETCH = 0.4
 
 /**
  * Thins what lies in a range down to about four points a pixel column: its first, smallest, largest and last value, so
@@ -73,7 +73,9 @@ function extentOf(
 ): { min: number; max: number } | undefined {
   if (!(min <= max) || min === -Infinity) return undefined
   const span = max - min || Math.abs(max) * 0.1 || 1
-  const low = Math.max(Math.min(min, bandMin), min - span * MOST_BAND_STRETCH)
+  // What is never negative is not expected below zero, whatever a symmetric band says.
+  const lower = min >= 0 ? Math.max(0, bandMin) : bandMin
+  const low = Math.max(Math.min(min, lower), min - span * MOST_BAND_STRETCH)
   const high = Math.min(Math.max(max, bandMax), max + span * MOST_BAND_STRETCH)
   const margin = (high - low || span) * 0.06
   // A quantity that is never negative keeps its zero line instead of a strip below it.

@@ -2,7 +2,7 @@ import { Button, Group, Skeleton } from '@mantine/core'
 import { IconChartLine, IconUpload } from '@tabler/icons-react'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
-import { useMemo } from 'react'
+import { useMemo, useState } from 'react'
 import type { Dataset, Job, Series } from '../api/entities.ts'
 import { anomaliesQuery, datasetQuery, jobsQuery, seriesQuery } from '../api/queries.ts'
 import { ImportSummary } from '../imports/import-summary.tsx'
@@ -27,7 +27,8 @@ export function DatasetPage() {
   const dataset = useQuery(datasetQuery(idOrName))
   usePageTitle(dataset.data?.name ?? 'Dataset')
   if (dataset.isPending) return <LoadingPage />
-  if (dataset.isError) return <ProblemAlert error={dataset.error} onRetry={() => void dataset.refetch()} />
+  if (dataset.isLoadingError)
+    return <ProblemAlert error={dataset.error} onRetry={() => void dataset.refetch()} />
   return <DatasetView key={dataset.data.id} dataset={dataset.data} />
 }
 
@@ -46,7 +47,12 @@ function DatasetView({ dataset }: { dataset: Dataset }) {
     return counts
   }, [open.data])
 
-  const selected = chosenSeries(series.data, search.series, openBySeries)
+  // Until someone chooses, the first series with an open finding is shown; from then on the page keeps still.
+  const [kept, setKept] = useState<number>()
+  const firstOpen = series.data?.find((each) => openBySeries.has(each.id))?.id
+  if (kept === undefined && firstOpen !== undefined) setKept(firstOpen)
+  const wanted = search.series ?? kept
+  const selected = series.data?.find((each) => each.id === wanted) ?? series.data?.[0]
   const select = (next: Series): void =>
     void navigate({ search: { series: next.id }, replace: true, resetScroll: false })
 
@@ -80,7 +86,7 @@ function DatasetView({ dataset }: { dataset: Dataset }) {
       </PageHead>
       <ImportSummary datasetId={dataset.id} />
       <JobStrip dataset={dataset} jobs={jobs.data === undefined ? undefined : watching} />
-      {series.isError && <ProblemAlert error={series.error} onRetry={() => void series.refetch()} />}
+      {series.isLoadingError && <ProblemAlert error={series.error} onRetry={() => void series.refetch()} />}
       {series.isPending && <Skeleton height={480} radius="lg" />}
       {series.data?.length === 0 && (
         <Panel title="Series">
@@ -91,7 +97,11 @@ function DatasetView({ dataset }: { dataset: Dataset }) {
         </Panel>
       )}
       {selected !== undefined && series.data !== undefined && (
-        <div className={classes.grid} data-single={series.data.length === 1 || undefined}>
+        <div
+          className={classes.grid}
+          data-single={series.data.length === 1 || undefined}
+          onPointerDownCapture={() => setKept(selected.id)}
+        >
           {series.data.length > 1 && (
             <aside className={classes.series}>
               <Panel title="Series" flush>
@@ -130,16 +140,6 @@ function LoadingPage() {
       <Skeleton height={32} width={220} mb="lg" />
       <Skeleton height={480} radius="lg" />
     </>
-  )
-}
-
-function chosenSeries(
-  series: readonly Series[] | undefined,
-  wanted: number | undefined,
-  open: ReadonlyMap<number, number>,
-): Series | undefined {
-  return (
-    series?.find((each) => each.id === wanted) ?? series?.find((each) => open.has(each.id)) ?? series?.[0]
   )
 }
 

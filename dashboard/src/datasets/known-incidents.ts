@@ -12,13 +12,14 @@ export function rememberIncidents(datasetId: string, incidents: readonly Inciden
   }
 }
 
-/** What is known to have happened in a series. */
+/** What is known to have happened in a series, oldest first. */
 export function knownIncidents(datasetId: string, series: Series): ChartIncident[] {
   try {
     const stored = JSON.parse(localStorage.getItem(storageKey(datasetId)) ?? '[]') as Incident[]
     return stored
       .filter((each) => each.metric === series.metric && sameTags(each.tags, series.tags))
       .map((each) => ({ fromMs: Date.parse(each.from), toMs: Date.parse(each.to), what: each.what }))
+      .toSorted((a, b) => a.fromMs - b.fromMs)
   } catch {
     return []
   }

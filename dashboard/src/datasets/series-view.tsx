@@ -15,6 +15,7 @@ import { Panel } from '../layout/panel.tsx'
 import { ProblemAlert } from '../layout/problem-alert.tsx'
 import { SeriesName } from '../layout/series-name.tsx'
 import classes from './dataset-page.module.css'
+import { IncidentList } from './incident-list.tsx'
 import { knownIncidents } from './known-incidents.ts'
 import { useSeriesBand, useSeriesPoints } from './series-points.ts'
 
@@ -26,7 +27,7 @@ interface SeriesViewProps {
   readonly onSelectAnomaly: (id: string | undefined) => void
 }
 
-/** Points kept in view on either side of a finding that is gone to. */
+/** Points kept in view on either side of what is gone to. */
 const CONTEXT_POINTS = 150
 
 /** One series: its chart, its findings beside it and the chosen finding in full. */
@@ -42,7 +43,8 @@ export function SeriesView({ dataset, series, job, anomalyId, onSelectAnomaly }:
   const [focus, setFocus] = useState<ChartRange>()
 
   const goTo = (finding: Anomaly): void => {
-    if (points.data !== undefined) setFocus(aroundFinding(finding, points.data))
+    if (points.data !== undefined)
+      setFocus(around(Date.parse(finding.startedAt), Date.parse(finding.endedAt), points.data))
   }
   // A link to a finding shows it once, as soon as both the finding and the points are there.
   const arrived = useRef(false)
@@ -62,7 +64,7 @@ export function SeriesView({ dataset, series, job, anomalyId, onSelectAnomaly }:
     <div className={classes.view}>
       <Panel title={series.metric} heading={<SeriesName metric={series.metric} tags={series.tags} />}>
         {points.isPending && <Skeleton height={380} />}
-        {points.isError && <ProblemAlert error={points.error} onRetry={() => void points.refetch()} />}
+        {points.isLoadingError && <ProblemAlert error={points.error} onRetry={() => void points.refetch()} />}
         {points.data !== undefined && (
           <SeriesChart
             metric={series.metric}
@@ -75,6 +77,12 @@ export function SeriesView({ dataset, series, job, anomalyId, onSelectAnomaly }:
             onSelect={onSelectAnomaly}
           />
         )}
+        <IncidentList
+          incidents={incidents}
+          onGoTo={({ fromMs, toMs }) => {
+            if (points.data !== undefined) setFocus(around(fromMs, toMs, points.data))
+          }}
+        />
         <Group gap="xs">
           {points.data?.truncated === true && (
             <Button mt="xs" size="xs" variant="default" onClick={() => setBeforeMs(points.data?.timesMs[0])}>
@@ -87,7 +95,7 @@ export function SeriesView({ dataset, series, job, anomalyId, onSelectAnomaly }:
             </Button>
           )}
         </Group>
-        <BandHint watched={job !== undefined} detector={band.data?.detector} failed={band.isError} />
+        <BandHint watched={job !== undefined} detector={band.data?.detector} failed={band.isLoadingError} />
       </Panel>
       <div className={classes.beside}>
         {selected !== undefined && (
@@ -104,7 +112,7 @@ export function SeriesView({ dataset, series, job, anomalyId, onSelectAnomaly }:
           flush
         >
           {findings.isPending && <Skeleton height={120} m="md" />}
-          {findings.isError && (
+          {findings.isLoadingError && (
             <ProblemAlert error={findings.error} onRetry={() => void findings.refetch()} />
           )}
           {findings.data !== undefined && all.length === 0 && (
@@ -144,7 +152,7 @@ function BandHint(props: {
         ? 'The detector is still learning what is normal here.'
         : props.detector === undefined
           ? undefined
-          : `Shaded: what is normal, by ${props.detector.algorithm}. ${props.detector.reason}`
+          : `Shaded: what is normal, by ${props.detector.algorithm} (${props.detector.reason}).`
   return text === undefined ? null : <p className={classes.hint}>{text}</p>
 }
 
@@ -161,10 +169,10 @@ function asMark(finding: Anomaly): ChartMark {
   }
 }
 
-function aroundFinding(finding: Anomaly, { timesMs }: PointColumns): ChartRange | undefined {
+function around(fromMs: number, toMs: number, { timesMs }: PointColumns): ChartRange | undefined {
   if (timesMs.length === 0) return undefined
-  const first = lowerBound(timesMs, Date.parse(finding.startedAt))
-  const last = lowerBound(timesMs, Date.parse(finding.endedAt))
+  const first = lowerBound(timesMs, fromMs)
+  const last = lowerBound(timesMs, toMs)
   const around = Math.max(CONTEXT_POINTS, (last - first) * 2)
   const at = (index: number): number => timesMs[Math.min(Math.max(index, 0), timesMs.length - 1)] as number
   return { fromMs: at(first - around), toMs: at(last + around) }

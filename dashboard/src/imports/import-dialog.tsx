@@ -1,8 +1,9 @@
 import { Button, Group, Modal, Progress, Stack, Text, TextInput } from '@mantine/core'
 import { IconFileUpload } from '@tabler/icons-react'
-import { useQueryClient } from '@tanstack/react-query'
+import { type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useLocation, useNavigate } from '@tanstack/react-router'
 import { useEffect, useEffectEvent, useRef, useState } from 'react'
+import { datasetQuery } from '../api/queries.ts'
 import { formatCount } from '../layout/format-number.ts'
 import { showNotice } from '../layout/notices.tsx'
 import { ProblemAlert } from '../layout/problem-alert.tsx'
@@ -25,7 +26,7 @@ export function ImportDialog() {
   const navigate = useNavigate()
   const input = useRef<HTMLInputElement>(null)
   const intoDataset = useRef<string>(undefined)
-  const openDatasetName = useLocation({
+  const openDataset = useLocation({
     select: ({ pathname }) => /^\/datasets\/([^/]+)/.exec(pathname)?.[1],
   })
   const state = useImportState()
@@ -42,8 +43,8 @@ export function ImportDialog() {
     if (file === undefined || isImporting()) return
     if (files.length > 1) showNotice(`One file at a time: ${file.name} is taken.`)
     const suggested = datasetNameOf(file.name)
-    if (openDatasetName !== undefined)
-      setImportState({ step: 'asking', file, existing: decodeURIComponent(openDatasetName), suggested })
+    if (openDataset !== undefined)
+      setImportState({ step: 'asking', file, existing: nameOf(client, openDataset), suggested })
     else void start(file, { name: suggested, existing: false })
   })
   const dragging = useFileDrop((files) => dropped(files))
@@ -121,6 +122,11 @@ export function ImportDialog() {
       </Modal>
     </>
   )
+}
+
+function nameOf(client: QueryClient, dataset: string): string {
+  const idOrName = decodeURIComponent(dataset)
+  return client.getQueryData(datasetQuery(idOrName).queryKey)?.name ?? idOrName
 }
 
 function titleOf(state: ImportState): string {

@@ -30,7 +30,7 @@ export function JobsPage() {
         </Button>
       </PageHead>
       {jobs.isPending && <Skeleton height={140} radius="lg" />}
-      {jobs.isError && <ProblemAlert error={jobs.error} onRetry={() => void jobs.refetch()} />}
+      {jobs.isLoadingError && <ProblemAlert error={jobs.error} onRetry={() => void jobs.refetch()} />}
       {jobs.data?.length === 0 && (
         <Panel title="Jobs">
           <EmptyNote icon={<IconPlayerPlay size={28} stroke={1.4} />} title="No jobs yet">

@@ -20,7 +20,7 @@ export function formatNumber(value: number | string | null | undefined): string 
 
 const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
-/** A value with the unit that the metric's name ends in: bytes, ms, seconds or percent. */
+/** A value with the unit that the metric's name ends in: bytes, ms, seconds, percent or ratio. */
 export function formatValue(value: number | string | null | undefined, metric: string): string {
   const number = Number(value ?? Number.NaN)
   if (Number.isFinite(number)) {
@@ -30,6 +30,7 @@ export function formatValue(value: number | string | null | undefined, metric: s
       return `${plain.format(number / 1024 ** step)} ${byteUnits[step]}`
     }
     if (/(percent|_pct)$/.test(metric)) return `${formatNumber(number)} %`
+    if (/_ratio$/.test(metric)) return `${formatNumber(number * 100)} %`
     if (/_(ms|milliseconds)$/.test(metric)) return `${formatNumber(number)} ms`
     if (/_seconds$/.test(metric)) return `${formatNumber(number)} s`
   }
@@ -38,7 +39,7 @@ export function formatValue(value: number | string | null | undefined, metric: s
 
 /** A tail probability as a frequency: "1 in 4.3 million". */
 export function formatProbability(probability: number): string {
-  if (!(probability > 0)) return 'never seen before'
+  if (!(probability > 0)) return 'practically never'
   if (probability >= 0.5) return 'common'
   return `1 in ${new Intl.NumberFormat(undefined, { notation: 'compact', compactDisplay: 'long', maximumSignificantDigits: 2 }).format(1 / probability)}`
 }

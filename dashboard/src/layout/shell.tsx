@@ -22,7 +22,7 @@ import { SignInPage } from './sign-in-page.tsx'
 export function Shell() {
   const me = useQuery(meQuery)
   if (me.isPending) return <Loader aria-label="Loading" style={{ position: 'fixed', inset: '40vh 48vw' }} />
-  if (me.isError)
+  if (me.isLoadingError)
     return (
       <main className={classes.main}>
         <ProblemAlert error={me.error} onRetry={() => void me.refetch()} />

@@ -32,7 +32,7 @@ export function JobSummary() {
       }
     >
       {jobs.isPending && <Skeleton height={80} m="md" />}
-      {jobs.isError && <ProblemAlert error={jobs.error} onRetry={() => void jobs.refetch()} />}
+      {jobs.isLoadingError && <ProblemAlert error={jobs.error} onRetry={() => void jobs.refetch()} />}
       {shown?.length === 0 && (
         <EmptyNote title="No jobs yet">A file that is dropped here gets one by itself.</EmptyNote>
       )}

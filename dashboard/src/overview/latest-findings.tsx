@@ -25,7 +25,9 @@ export function LatestFindings() {
       }
     >
       {findings.isPending && <Skeleton height={160} m="md" />}
-      {findings.isError && <ProblemAlert error={findings.error} onRetry={() => void findings.refetch()} />}
+      {findings.isLoadingError && (
+        <ProblemAlert error={findings.error} onRetry={() => void findings.refetch()} />
+      )}
       {items?.length === 0 && (
         <EmptyNote title="Nothing unusual">Findings appear here the moment they are made.</EmptyNote>
       )}

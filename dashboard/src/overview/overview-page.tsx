@@ -18,7 +18,8 @@ export function OverviewPage() {
   usePageTitle('Overview')
   const datasets = useQuery(datasetsQuery)
   const jobs = useQuery(jobsQuery)
-  if (datasets.isError) return <ProblemAlert error={datasets.error} onRetry={() => void datasets.refetch()} />
+  if (datasets.isLoadingError)
+    return <ProblemAlert error={datasets.error} onRetry={() => void datasets.refetch()} />
   if (datasets.isPending)
     return (
       <>

@@ -35,7 +35,7 @@ export function KeysPanel() {
   return (
     <Panel title="API keys">
       {keys.isPending && <Skeleton height={60} mb="md" />}
-      {keys.isError && <ProblemAlert error={keys.error} onRetry={() => void keys.refetch()} />}
+      {keys.isLoadingError && <ProblemAlert error={keys.error} onRetry={() => void keys.refetch()} />}
       <ul className={classes.keys}>
         {keys.data?.map((key) => (
           <KeyRow key={key.id} apiKey={key} />

@@ -46,7 +46,9 @@ export function WebhookPanel() {
         taken.
       </p>
       {webhook.isPending && <Skeleton height={36} />}
-      {webhook.isError && <ProblemAlert error={webhook.error} onRetry={() => void webhook.refetch()} />}
+      {webhook.isLoadingError && (
+        <ProblemAlert error={webhook.error} onRetry={() => void webhook.refetch()} />
+      )}
       {webhook.isSuccess && (
         <form
           className={classes.form}
