@@ -17,16 +17,14 @@ const LONGEST_MS = 1000 * 365.25 * 86_400_000
 export function explainEvent(event: EventFacts, context: ExplanationContext): string {
   const band = `${formatValue(event.lower)} to ${formatValue(event.upper)}`
   const when =
-    context.periodMs === undefined
-      ? 'lately'
-      : `at this point of its ${formatDuration(context.periodMs)} rhythm`
+    context.periodMs === undefined ? 'lately' : `at this point of its ${rhythm(context.periodMs)} rhythm`
   const seen = context.counter
     ? `grew to ${formatValue(event.observed)}`
     : `was ${formatValue(event.observed)}`
   const rare = ` ${rarity(event.decades, context.budgetMs)}`
   switch (event.channel) {
     case 'above':
-      return `The value ${seen}; ${when} ${band} would be normal.${rare}`
+      return `The value ${seen}, higher than normal; ${when} ${band} would be normal.${rare}`
     case 'below':
       return `The value ${seen}, lower than normal; ${when} ${band} would be normal.${rare}`
     case 'jump-up':
@@ -44,6 +42,11 @@ export function explainEvent(event: EventFacts, context: ExplanationContext): st
     case 'frozen':
       return `The value stands still at ${formatValue(event.observed)}, although it normally keeps moving.${rare}`
   }
+}
+
+function rhythm(periodMs: number): string {
+  const named = { 3_600_000: 'hourly', 86_400_000: 'daily', 604_800_000: 'weekly' }[periodMs]
+  return named ?? formatDuration(periodMs).replace(' ', '-').replace(/s$/, '')
 }
 
 function rarity(decades: number, budgetMs: number): string {

@@ -15,6 +15,7 @@ export class SeriesIntake {
   #stepMs = 0
   #intervalMs = 0
   #counter = false
+  #lowest = Number.POSITIVE_INFINITY
   #previous = Number.NaN
   #previousMs = Number.NaN
   #resolution = 0
@@ -38,6 +39,11 @@ export class SeriesIntake {
   /** Median time from one point to the next, lately. */
   get stepMs(): number {
     return this.#stepMs
+  }
+
+  /** Whether no value was ever below zero. */
+  get neverNegative(): boolean {
+    return this.#lowest >= 0
   }
 
   get counter(): boolean {
@@ -67,6 +73,7 @@ export class SeriesIntake {
     this.#watermarkMs = timeMs
     this.#count++
     if (this.#count % 64 === 0) this.#stepMs = this.#intervals.quantile(0.5)
+    this.#lowest = Math.min(this.#lowest, value)
     return Math.max(-LARGEST_VALUE, Math.min(LARGEST_VALUE, value))
   }
 
@@ -93,7 +100,14 @@ export class SeriesIntake {
 
   write(writer: StateWriter): void {
     this.#intervals.write(writer)
-    for (const value of [this.#count, this.#ignored, this.#watermarkMs, this.#stepMs, this.#intervalMs])
+    for (const value of [
+      this.#count,
+      this.#ignored,
+      this.#watermarkMs,
+      this.#stepMs,
+      this.#intervalMs,
+      this.#lowest,
+    ])
       writer.number(value)
     writer.flag(this.#counter)
     for (const value of [this.#previous, this.#previousMs, this.#resolution, this.#nextResolution]) {
@@ -108,6 +122,7 @@ export class SeriesIntake {
     this.#watermarkMs = reader.number()
     this.#stepMs = reader.number()
     this.#intervalMs = reader.number()
+    this.#lowest = reader.number()
     this.#counter = reader.flag()
     this.#previous = reader.number()
     this.#previousMs = reader.number()

@@ -217,11 +217,11 @@ export class SeriesMonitor {
     const rate = this.#alarmRate
     // A counter is judged by its growth, and shown where it would have grown to.
     const shift = this.#intake.counter ? value - analysed : 0
-    return {
-      expected: expected + shift,
-      lower: expected - Math.max(0, this.#judge.limit(1, rate)) * scale + shift,
-      upper: expected + Math.max(0, this.#judge.limit(0, rate)) * scale + shift,
-    }
+    const lower = expected - Math.max(0, this.#judge.limit(1, rate)) * scale + shift
+    const upper = expected + Math.max(0, this.#judge.limit(0, rate)) * scale + shift
+    // A band below zero would puzzle the reader of a series that has no such values.
+    const floor = this.#intake.neverNegative ? Math.min(expected + shift, 0) : lower
+    return { expected: expected + shift, lower: Math.max(lower, floor), upper }
   }
 
   readonly #explain = (event: EventFacts): string =>

@@ -103,7 +103,7 @@ describe('plain anomalies are found', () => {
     expect(there.length).toBeGreaterThan(0)
     expect(there[0]!.direction).toBe('below')
     expect(there[0]!.detectedMs - series.timesMs[16 * 288]!).toBeLessThan(DAY_MS / 3)
-    expect(there[0]!.explanation).toContain('24 h rhythm')
+    expect(there[0]!.explanation).toContain('daily rhythm')
   })
 })
 
