@@ -24,6 +24,8 @@ export type Job = Item<Answer<'/v1/jobs', 'get', 200>>
 export type Run = NonNullable<Job['lastRun']>
 /** What a job is made from. */
 export type NewJob = paths['/v1/jobs']['post']['requestBody']['content']['application/json']
+/** How a job tells what is unusual. */
+export type Algorithm = NonNullable<NonNullable<NewJob['detector']>['algorithm']>
 /** A finding of a job, with what people decided about it. */
 export type Anomaly = Item<Answer<'/v1/anomalies', 'get', 200>>
 /** What people decided about a finding. */

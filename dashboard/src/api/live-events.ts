@@ -4,6 +4,15 @@ import type { Job } from './entities.ts'
 /** Whether the page hears of changes as they happen. */
 export type LiveState = 'connecting' | 'live' | 'reconnecting'
 
+/** What an event carries: ids and progress, depending on its kind; everything else is read again. */
+interface EventData {
+  readonly id?: string
+  readonly datasetId?: string
+  readonly status?: string
+  readonly seriesDone?: number
+  readonly seriesTotal?: number
+}
+
 type PointsListener = (datasetId: string) => void
 
 let state: LiveState = 'connecting'
@@ -55,18 +64,12 @@ export function followEvents(client: QueryClient): () => void {
     source.addEventListener('dataset', () => later(['datasets'], 300))
     source.addEventListener('job', () => later(['jobs'], 300))
     source.addEventListener('run', (event) => {
-      const run = parse<{
-        id: string
-        jobId: string
-        status: string
-        seriesDone?: number
-        seriesTotal?: number
-      }>(event)
-      if (run !== undefined) applyProgress(client, run)
+      const run = parse(event)
+      if (run?.id !== undefined) applyProgress(client, run)
       if (run?.status !== 'running') later(['jobs'], 500)
     })
     source.addEventListener('points', (event) => {
-      const datasetId = parse<{ datasetId: string }>(event)?.datasetId
+      const datasetId = parse(event)?.datasetId
       if (datasetId === undefined) return
       later(['datasets'], 3000)
       later(['spark', datasetId], 4000)
@@ -87,18 +90,15 @@ function setState(next: LiveState): void {
   for (const listener of stateListeners) listener()
 }
 
-function parse<Body>(event: MessageEvent): Body | undefined {
+function parse(event: MessageEvent): EventData | undefined {
   try {
-    return JSON.parse(String(event.data)) as Body
+    return JSON.parse(String(event.data)) as EventData
   } catch {
     return undefined
   }
 }
 
-function applyProgress(
-  client: QueryClient,
-  run: { id: string; jobId: string; seriesDone?: number; seriesTotal?: number },
-): void {
+function applyProgress(client: QueryClient, run: EventData): void {
   client.setQueryData<Job[]>(['jobs'], (jobs) =>
     jobs?.map((job) =>
       job.lastRun?.id === run.id

@@ -1034,6 +1034,83 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  '/v1/series/{id}/band': {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What a job expected of a series
+     * @description Null where the detector was still learning.
+     */
+    get: {
+      parameters: {
+        query: {
+          /** @description ISO 8601, or milliseconds since 1970 */
+          from?: string
+          /** @description ISO 8601, or milliseconds since 1970 */
+          to?: string
+          /** @description A UUID */
+          jobId: string
+        }
+        header?: never
+        path: {
+          id: number
+        }
+        cookie?: never
+      }
+      requestBody?: never
+      responses: {
+        /** @description Default Response */
+        200: {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': {
+              seriesId: number
+              jobId: string
+              detector: {
+                algorithm: string
+                reason: string
+              } | null
+              timesMs: number[]
+              expected: (number | null)[]
+              lower: (number | null)[]
+              upper: (number | null)[]
+            }
+          }
+        }
+        /** @description What went wrong, and what to do (RFC 9457) */
+        '4XX': {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': components['schemas']['Problem']
+          }
+        }
+        /** @description What went wrong, and what to do (RFC 9457) */
+        '5XX': {
+          headers: {
+            [name: string]: unknown
+          }
+          content: {
+            'application/json': components['schemas']['Problem']
+          }
+        }
+      }
+    }
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   '/v1/series/{id}/buckets': {
     parameters: {
       query?: never
@@ -1182,83 +1259,6 @@ export interface paths {
         }
       }
     }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/series/{id}/band': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * What a job expected of a series
-     * @description Null where the detector was still learning.
-     */
-    get: {
-      parameters: {
-        query: {
-          /** @description ISO 8601, or milliseconds since 1970 */
-          from?: string
-          /** @description ISO 8601, or milliseconds since 1970 */
-          to?: string
-          /** @description A UUID */
-          jobId: string
-        }
-        header?: never
-        path: {
-          id: number
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              seriesId: number
-              jobId: string
-              detector: {
-                algorithm: string
-                reason: string
-              } | null
-              timesMs: number[]
-              expected: (number | null)[]
-              lower: (number | null)[]
-              upper: (number | null)[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
     delete?: never
     options?: never
     head?: never

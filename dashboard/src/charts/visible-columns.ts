@@ -60,8 +60,7 @@ export function visibleColumns(
     if (lower !== null && lower < bandMin) bandMin = lower
     if (upper !== null && upper > bandMax) bandMax = upper
   }
-  if (band === undefined)
-    for (let each = 1; each < 4; each++) columns[each] = new Array(times.length).fill(null)
+  if (band === undefined) for (let each = 1; each < 4; each++) columns[each] = times.map(() => null)
   return { data: [times, ...columns], extent: extentOf(min, max, bandMin, bandMax), count: end - start }
 }
 

@@ -34,9 +34,9 @@ export function JobStrip({ dataset, jobs }: { dataset: Dataset; jobs: readonly J
     jobs.find((job) => job.lastRun?.status === 'running' && job.schedule.kind !== 'streaming') ??
     jobs.find((job) => job.lastRun?.status === 'running' && runProgress(job.lastRun) !== undefined)
   const failed = jobs.find((job) => job.status === 'failed')
-  const run = running?.lastRun
-  const share = run == null ? undefined : runProgress(run)
-  if (run != null && share !== undefined && share < 1)
+  const run = running?.lastRun ?? undefined
+  const share = run === undefined ? undefined : runProgress(run)
+  if (run !== undefined && share !== undefined && share < 1)
     return (
       <div className={classes.strip} role="status">
         <span>

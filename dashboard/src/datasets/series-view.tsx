@@ -173,7 +173,7 @@ function around(fromMs: number, toMs: number, { timesMs }: PointColumns): ChartR
   if (timesMs.length === 0) return undefined
   const first = lowerBound(timesMs, fromMs)
   const last = lowerBound(timesMs, toMs)
-  const around = Math.max(CONTEXT_POINTS, (last - first) * 2)
+  const context = Math.max(CONTEXT_POINTS, (last - first) * 2)
   const at = (index: number): number => timesMs[Math.min(Math.max(index, 0), timesMs.length - 1)] as number
-  return { fromMs: at(first - around), toMs: at(last + around) }
+  return { fromMs: at(first - context), toMs: at(last + context) }
 }

@@ -18,6 +18,7 @@ export function JobCard({ job }: { job: Job }) {
   const [deleting, setDeleting] = useState(false)
   const busy = action.isPending
   const { detector, lastRun } = job
+  const failure = lastRun?.error ?? undefined
   const button = (name: JobAction, label: string, icon: ReactNode): ReactNode => (
     <Tooltip label={label} openDelay={300}>
       <ActionIcon
@@ -76,9 +77,9 @@ export function JobCard({ job }: { job: Job }) {
         )}
       </p>
       {lastRun !== null && <RunLine run={lastRun} streaming={job.schedule.kind === 'streaming'} />}
-      {lastRun?.error != null && (
-        <Alert color="red" title={lastRun.error.message}>
-          {lastRun.error.hint}
+      {failure !== undefined && (
+        <Alert color="red" title={failure.message}>
+          {failure.hint}
         </Alert>
       )}
       <Modal opened={deleting} onClose={() => setDeleting(false)} title={`Delete “${job.name}”?`}>

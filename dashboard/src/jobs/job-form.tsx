@@ -2,14 +2,14 @@ import { Button, Group, NumberInput, Select, Stack, TextInput } from '@mantine/c
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { answer, api } from '../api/client.ts'
-import type { NewJob } from '../api/entities.ts'
+import type { Algorithm, NewJob } from '../api/entities.ts'
 import { asProblem } from '../api/problem.ts'
 import { datasetsQuery, seriesQuery } from '../api/queries.ts'
 import { ProblemAlert } from '../layout/problem-alert.tsx'
 import { budgetSpans } from './job-words.ts'
 import classes from './jobs-page.module.css'
 
-const algorithms = [
+const algorithms: { value: Algorithm; label: string }[] = [
   { value: 'auto', label: 'The one that fits each series' },
   { value: 'robust-z', label: 'robust-z: distance from the median' },
   { value: 'ewma', label: 'ewma: distance from a moving average' },
@@ -27,7 +27,7 @@ export function JobForm({ onDone }: { onDone: () => void }) {
   const datasets = useQuery(datasetsQuery)
   const [dataset, setDataset] = useState<string | null>(null)
   const [metric, setMetric] = useState<string | null>(null)
-  const [algorithm, setAlgorithm] = useState('auto')
+  const [algorithm, setAlgorithm] = useState<Algorithm>('auto')
   const [alarms, setAlarms] = useState<number | string>(1)
   const [span, setSpan] = useState('604800')
   const [kind, setKind] = useState('streaming')
@@ -97,7 +97,7 @@ export function JobForm({ onDone }: { onDone: () => void }) {
           allowDeselect={false}
           data={algorithms}
           value={algorithm}
-          onChange={(value) => setAlgorithm(value ?? 'auto')}
+          onChange={(value) => setAlgorithm(algorithms.find((each) => each.value === value)?.value ?? 'auto')}
           error={problemOf('detector.algorithm')}
         />
         <div className={classes.phrase} role="group" aria-label="False-alarm budget">

@@ -24,15 +24,15 @@ const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 export function formatValue(value: number | string | null | undefined, metric: string): string {
   const number = Number(value ?? Number.NaN)
   if (Number.isFinite(number)) {
-    if (/bytes$/.test(metric)) {
+    if (metric.endsWith('bytes')) {
       const size = Math.abs(number)
       const step = size < 1024 ? 0 : Math.min(Math.floor(Math.log2(size) / 10), byteUnits.length - 1)
       return `${plain.format(number / 1024 ** step)} ${byteUnits[step]}`
     }
     if (/(percent|_pct)$/.test(metric)) return `${formatNumber(number)} %`
-    if (/_ratio$/.test(metric)) return `${formatNumber(number * 100)} %`
+    if (metric.endsWith('_ratio')) return `${formatNumber(number * 100)} %`
     if (/_(ms|milliseconds)$/.test(metric)) return `${formatNumber(number)} ms`
-    if (/_seconds$/.test(metric)) return `${formatNumber(number)} s`
+    if (metric.endsWith('_seconds')) return `${formatNumber(number)} s`
   }
   return formatNumber(value)
 }

@@ -42,7 +42,7 @@ function SignedIn() {
   const path = useLocation({ select: (location) => location.pathname })
   useEffect(() => {
     // In newer browsers this answers a promise, which is no clean-up function.
-    void window.scrollTo(0, 0)
+    window.scrollTo(0, 0)
   }, [path])
   const jobs = useQuery(jobsQuery)
   const open = jobs.data?.reduce((sum, job) => sum + job.openAnomalies, 0) ?? 0

@@ -64,7 +64,7 @@ export function KeysPanel() {
           allowDeselect={false}
           data={roles}
           value={role}
-          onChange={(value) => setRole((value as Role | null) ?? 'editor')}
+          onChange={(value) => setRole(value ?? 'editor')}
         />
         <Button type="submit" loading={create.isPending} disabled={name.trim() === ''}>
           Create

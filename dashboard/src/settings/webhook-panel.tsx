@@ -38,7 +38,7 @@ export function WebhookPanel() {
     onSuccess: () => showNotice('A test message is on its way.'),
   })
   const url = typed ?? webhook.data?.url ?? ''
-  const known = webhook.data != null
+  const known = (webhook.data ?? null) !== null
   return (
     <Panel title="Webhook">
       <p className={classes.about}>
