@@ -101,7 +101,7 @@ function parse(event: MessageEvent): EventData | undefined {
 function applyProgress(client: QueryClient, run: EventData): void {
   client.setQueryData<Job[]>(['jobs'], (jobs) =>
     jobs?.map((job) =>
-      job.lastRun?.id === run.id
+      job.lastRun !== null && job.lastRun.id === run.id
         ? {
             ...job,
             lastRun: {
