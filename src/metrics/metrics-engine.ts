@@ -24,6 +24,7 @@ export interface SeriesSource {
   readonly kind: 'dataset' | 'job'
   /** UUID of the dataset or job. */
   readonly id: string
+  /** The class of series made from now on: one that exists keeps its own. */
   readonly retention: RetentionClass
 }
 
@@ -38,7 +39,7 @@ export interface Series extends SeriesKey {
 
 /**
  * Points in columns: index `i` of `series`, `timesMs` and `values` is one point.
- * `series` holds indexes into `keys`.
+ * `series` holds indexes into `keys`. At most 1,000,000 points, which are one transaction.
  */
 export interface PointBatch {
   readonly source: SeriesSource
@@ -77,7 +78,7 @@ export interface CorrectionReport {
 export interface MetricQuery {
   readonly series: readonly SeriesId[]
   readonly range: TimeRange
-  /** Width of a bucket in seconds; edges are multiples of it since 1970-01-01 UTC. */
+  /** Width of a bucket in whole seconds; edges are multiples of it since 1970-01-01 UTC. */
   readonly bucketSeconds: number
   readonly freshness: Freshness
   readonly signal?: AbortSignal
@@ -96,6 +97,7 @@ export interface MetricBucket {
   readonly min: number | null
   readonly max: number | null
   readonly last: number | null
+  /** Squares of values below 1.5e-154, which are no normal floats, count as nothing. */
   readonly sumSquares: number | null
 }
 
@@ -153,13 +155,23 @@ export const POINT_LIMITS = {
  */
 export interface MetricsEngine {
   readonly name: 'timescale' | 'partitioned'
-  /** Stores points; the first write of an instant wins. Answers after commit, and may be repeated without harm. */
+  /**
+   * Stores points; the first write of an instant wins. Answers after commit, and may be repeated without harm.
+   * Of several points at one instant in the batch the first counts, and the others are compared with it.
+   * @throws NomalyError `too_large` for more points than one call takes.
+   */
   append(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<AppendReport>>
-  /** Overwrites the values of instants that exist, and adds those that do not. */
+  /**
+   * Overwrites the values of instants that exist, and adds those that do not. Of several points at one instant in the batch
+   * the last counts, and the others are `unchanged`.
+   */
   correct(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<CorrectionReport>>
   /** Series of the tenant, ascending by id. */
   listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]>
-  /** Aggregates over time buckets, by series and ascending time; buckets without points are left out. */
+  /**
+   * Aggregates over time buckets, by series id and ascending time; buckets without points are left out.
+   * @throws NomalyError `invalid_input` naming the parameter, `too_large` for more than 1,000,000 buckets.
+   */
   query(scope: TenantScope, query: MetricQuery): AsyncIterable<MetricBucket>
   /** Raw points, series after series in the order asked for, each in ascending time. */
   scan(

@@ -119,6 +119,10 @@ async function compare(
   expect(latest.map(({ timeMs }) => timeMs)).toEqual(series.map(({ latestMs }) => latestMs))
 }
 
-function exactPart({ sum, sumSquares, ...exact }: MetricBucket): Omit<MetricBucket, 'sum' | 'sumSquares'> {
+function exactPart({
+  sum: _sum,
+  sumSquares: _squares,
+  ...exact
+}: MetricBucket): Omit<MetricBucket, 'sum' | 'sumSquares'> {
   return exact
 }
