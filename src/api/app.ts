@@ -25,6 +25,7 @@ import { registerHealthRoutes } from './routes/health.ts'
 import { registerJobRoutes } from './routes/jobs.ts'
 import { registerKeyRoutes } from './routes/keys.ts'
 import { registerPointRoutes } from './routes/points.ts'
+import { registerQueryRoutes } from './routes/query.ts'
 import { registerSeriesRoutes } from './routes/series.ts'
 import { registerWebhookRoutes } from './routes/webhook.ts'
 
@@ -104,6 +105,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     registerAccountRoutes(routes, store, options.version)
     registerDatasetRoutes(routes, store)
     registerSeriesRoutes(routes, store)
+    registerQueryRoutes(routes, store)
     registerDetectorRoutes(routes, store)
     registerJobRoutes(routes, store)
     registerAnomalyRoutes(routes, store)

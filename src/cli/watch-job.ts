@@ -73,7 +73,8 @@ function finish(job: Job, found: number, output: OutputFormat): void {
   if (job.status === 'failed') {
     const error = job.lastRun?.error
     const message = `The job failed: ${error?.message ?? 'no reason was recorded'}.`
-    throw new NomalyError('internal', message, error?.hint == null ? {} : { hint: error.hint })
+    const hint = error?.hint ?? undefined
+    throw new NomalyError('internal', message, hint === undefined ? {} : { hint })
   }
   if (output !== 'table') return
   const scanned = job.lastRun === null ? '' : ` in ${count(job.lastRun.pointsScanned, 'point')}`

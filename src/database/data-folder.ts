@@ -17,8 +17,8 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { NomalyError } from '../errors.ts'
-import { processMark } from './embedded-processes.ts'
-import { holdLock, isLocked } from './embedded-lock.ts'
+import { processMark } from './server-processes.ts'
+import { holdLock, isLocked } from './folder-lock.ts'
 
 /** The process that has a data folder open. */
 export interface FolderOwner {

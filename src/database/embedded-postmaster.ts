@@ -16,7 +16,7 @@ import {
   processExists,
   signalServer,
   waitForEnd,
-} from './embedded-processes.ts'
+} from './server-processes.ts'
 
 const FAST_SHUTDOWN_MS = 30_000
 const IMMEDIATE_SHUTDOWN_MS = 5_000

@@ -23,7 +23,7 @@ import {
   type Postmaster,
   type ServerFiles,
 } from './embedded-postmaster.ts'
-import { isServerProcess } from './embedded-processes.ts'
+import { isServerProcess } from './server-processes.ts'
 import { renderSettings } from './embedded-settings.ts'
 
 export interface EmbeddedServerOptions {

@@ -8,6 +8,7 @@ export type Delimiter = ',' | ';' | '\t' | '|'
 const DELIMITERS: readonly Delimiter[] = ['\t', ';', '|', ',']
 const MAX_LINES = 200
 const AGREEMENT = 0.9
+const LONGEST_NAME = 200
 
 /**
  * The delimiter whose number per line is the same in (nearly) all lines, or, as spreadsheets write it, the one a
@@ -61,11 +62,11 @@ export function hasHeader(rows: readonly (readonly string[])[]): boolean {
   return !first.some((cell) => isData([cell]))
 }
 
-/** Column names: trimmed, numbered where empty, told apart where they repeat. */
+/** Column names: trimmed, cut at 200 characters, numbered where empty, told apart where they repeat. */
 export function headerNames(first: readonly string[]): string[] {
   const used = new Set<string>()
   return first.map((cell, at) => {
-    const name = cell.trim().replaceAll('\0', '') || `column ${at + 1}`
+    const name = cell.trim().slice(0, LONGEST_NAME).replaceAll('\0', '').toWellFormed() || `column ${at + 1}`
     let unique = name
     for (let copy = 2; used.has(unique); copy += 1) unique = `${name} ${copy}`
     used.add(unique)

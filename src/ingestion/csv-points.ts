@@ -12,6 +12,8 @@ import { legacyTextAsUtf8 } from './text-encoding.ts'
 
 /** Rows the columns are recognised from. */
 const SAMPLE_ROWS = 1000
+/** Less of them where rows are long. */
+const SAMPLE_CHARACTERS = 1_048_576
 const SAMPLE_BYTES = 65_536
 
 interface Row {
@@ -26,6 +28,7 @@ export async function* parseCsv(
 ): AsyncGenerator<ParsedChunk> {
   const collector = new PointCollector(options)
   let sample: Row[] | undefined = []
+  let sampled = 0
   let rows: CsvRows | undefined
   let delimiter = ','
   const begin = (): CsvRows => {
@@ -49,7 +52,8 @@ export async function* parseCsv(
   for await (const row of csvRows(input, collector, (found) => (delimiter = found))) {
     if (sample !== undefined) {
       sample.push(row)
-      if (sample.length < SAMPLE_ROWS) continue
+      sampled += row.cells.reduce((sum, cell) => sum + cell.length + 1, 0)
+      if (sample.length < SAMPLE_ROWS && sampled < SAMPLE_CHARACTERS) continue
       rows = begin()
     } else pending.push(row)
     for (const { cells, line } of pending) {
@@ -130,6 +134,7 @@ async function* csvRows(
   function* records(): Generator<Row> {
     for (let read = parser!.read(); read !== null; read = parser!.read()) {
       const { record, info } = read as { record: string[]; info: { lines: number } }
+      if (record.length > INPUT_LIMITS.maxColumns) throw tooManyColumns(record.length)
       // `lines` counts the line the record ends on; a quoted line end inside makes it start earlier.
       yield { cells: record, line: Math.max(nextLine, info.lines - inner(record)) }
       nextLine = info.lines + 1
@@ -165,6 +170,14 @@ async function* csvRows(
 function looksBinary(bytes: Uint8Array): boolean {
   const controls = bytes.reduce((count, byte) => count + (byte < 9 || (byte > 13 && byte < 27) ? 1 : 0), 0)
   return controls > 2 && controls > bytes.length / 100
+}
+
+function tooManyColumns(columns: number): NomalyError {
+  const reason = `${columns.toLocaleString('en')} columns, at most ${INPUT_LIMITS.maxColumns.toLocaleString('en')} are read`
+  return new NomalyError('too_large', `The table is too wide: ${reason}.`, {
+    hint: 'Turn it: one row for each time, or three columns for time, metric and value.',
+    problems: [{ field: 'row', reason }],
+  })
 }
 
 function notText(): NomalyError {

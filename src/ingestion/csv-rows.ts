@@ -5,6 +5,10 @@ import { timeProblem, valueTooLarge, type PointCollector } from './point-collect
 import { timeReader } from './row-reader.ts'
 import { shorten } from './series-table.ts'
 
+function tagName(column: string): string {
+  return column.slice(0, POINT_LIMITS.maxTagKeyLength).toWellFormed()
+}
+
 /** Turns the rows of one table into points as its plan says. */
 export class CsvRows {
   readonly plan: ColumnPlan
@@ -86,7 +90,8 @@ export class CsvRows {
     let series = this.#series.get(spelling)
     if (series === undefined) {
       const found: Record<string, string> = Object.create(null) as Record<string, string>
-      for (const { index, name } of tags) if (!isMissing(cells[index]!)) found[name] = cells[index]!.trim()
+      for (const { index, name } of tags)
+        if (!isMissing(cells[index]!)) found[tagName(name)] = cells[index]!.trim()
       const named = metricColumn === undefined ? metric : cells[metricColumn.index]!.trim()
       series = this.#collector.table.find(named, found)
       if (typeof series === 'number') this.#series.set(spelling, series)

@@ -42,6 +42,8 @@ export const CHUNK_POINTS = 10_000
 export const INPUT_LIMITS = {
   /** Bytes of one line, CSV record or element of a JSON array. */
   maxLineBytes: 1_048_576,
+  /** Columns of a CSV table. */
+  maxColumns: 2000,
   maxSeries: 100_000,
 } as const
 

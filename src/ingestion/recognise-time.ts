@@ -10,6 +10,7 @@ const CLOCK_NAMES = /^(?:.*[_\s.-])?(?:time|hour|clock|uhrzeit|zeit|hora|heure)(
 /** What share of the filled cells must be times; less is asked of a column whose name says so. */
 const ENOUGH = 0.9
 const ENOUGH_NAMED = 0.5
+const PROBED = 20
 const TEXT_FORMATS: readonly TimeFormat[] = [
   'year-month-day',
   'day-month-year',
@@ -70,7 +71,12 @@ function readColumn(name: string, index: number, cells: readonly string[]): Cand
 }
 
 function readTexts(name: string, index: number, filled: readonly string[]): Candidate | undefined {
-  const parsed = TEXT_FORMATS.map((format) => filled.map((cell) => parseTimeAs(format, cell)))
+  const parsed = TEXT_FORMATS.map((format) => {
+    const isTime = (cell: string): boolean => !Number.isNaN(parseTimeAs(format, cell))
+    // Most columns are of other things: that shows soon.
+    const hopeful = filled.slice(0, PROBED).some(isTime)
+    return filled.map((cell) => (hopeful ? parseTimeAs(format, cell) : Number.NaN))
+  })
   const shares = parsed.map((times) => times.filter((ms) => !Number.isNaN(ms)).length / filled.length)
   const most = Math.max(...shares)
   const named = isTimeName(name)

@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { openDataFolder, readFolderOwner } from '../../src/database/data-folder.ts'
-import { processMark } from '../../src/database/embedded-processes.ts'
+import { processMark } from '../../src/database/server-processes.ts'
 
 let parent: string
 let folder: string

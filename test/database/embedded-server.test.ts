@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 
-import { findServerProcesses, processExists } from '../../src/database/embedded-processes.ts'
+import { findServerProcesses, processExists } from '../../src/database/server-processes.ts'
 import { ask, kill, useEmbeddedFixture } from '../support/embedded-fixture.ts'
 import { killServer } from '../support/postgres.ts'
 

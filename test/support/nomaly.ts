@@ -68,14 +68,21 @@ export function testConfig(changes: Partial<Config> = {}): Config {
   return { ...loadConfig({ NOMALY_PORT: '0', NOMALY_LOG_LEVEL: 'fatal', NOMALY_DATABASE_CONNECTIONS: '8' }), ...changes }
 }
 
-/** Starts an installation; `worker: false` leaves out everything that is done in the background. */
-export async function startTestNomaly(
-  options: { readonly worker?: boolean; readonly config?: Partial<Config> } = {},
-): Promise<TestNomaly> {
+export interface TestNomalyOptions {
+  /** `false` leaves out everything that is done in the background. */
+  readonly worker?: boolean
+  readonly config?: Partial<Config>
+  /** Another installation: this one works on the same database and has the same tenant. */
+  readonly beside?: TestNomaly
+}
+
+/** Starts an installation. */
+export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<TestNomaly> {
+  const { beside } = options
   const config = testConfig(options.config)
   await using stack = new AsyncDisposableStack()
-  const { database, databaseUrl } = await createMigratedDatabase()
-  stack.use(database)
+  const { database, databaseUrl } = beside ?? (await createMigratedDatabase())
+  if (beside === undefined) stack.use(database)
   const logger = createLogger(config.logLevel)
   const store = stack.use(await openStore(config, databaseUrl, () => {}))
   const metrics = createProcessMetrics(() => store.database.poolUse)
@@ -102,7 +109,7 @@ export async function startTestNomaly(
     const { id: tenantId } = await store.tenants.create(name)
     return { tenantId, key: await createKey(tenantId, 'admin') }
   }
-  const tenant = await createTenant('default')
+  const tenant = beside?.tenant ?? (await createTenant('default'))
   const resources = stack.move()
   return {
     store,
@@ -119,16 +126,17 @@ export async function startTestNomaly(
 
 async function send(url: string, method: string, path: string, request: TestRequest): Promise<TestAnswer> {
   const { body, headers = {}, key } = request
-  const isRaw = typeof body === 'string' || body instanceof Uint8Array
+  const isRaw = (value: unknown): value is string | Uint8Array<ArrayBuffer> =>
+    typeof value === 'string' || value instanceof Uint8Array
   const response = await fetch(url + path, {
     method,
     redirect: 'manual',
     headers: {
       ...(key === undefined || key === '' ? {} : { authorization: `Bearer ${key}` }),
-      ...(body === undefined || isRaw ? {} : { 'content-type': 'application/json' }),
+      ...(body === undefined || isRaw(body) ? {} : { 'content-type': 'application/json' }),
       ...headers,
     },
-    ...(body === undefined ? {} : { body: isRaw ? (body as BodyInit) : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: isRaw(body) ? body : JSON.stringify(body) }),
   })
   const text = await response.text()
   const isJson = /json/.test(response.headers.get('content-type') ?? '')

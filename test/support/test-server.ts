@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { startEmbeddedServer } from '../../src/database/embedded-server.ts'
-import { findServerProcesses } from '../../src/database/embedded-processes.ts'
+import { findServerProcesses } from '../../src/database/server-processes.ts'
 
 /** A PostgreSQL server of a test's own, in a temporary folder. */
 export interface TestServer extends AsyncDisposable {

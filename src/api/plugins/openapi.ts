@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger'
 import reference from '@scalar/fastify-api-reference'
 import type { Api } from '../api.ts'
+import { Problem } from '../schemas/shared.ts'
 
 /** The OpenAPI 3.1 document at `/openapi.json`, and a page to read it at `/docs`. */
 export async function registerOpenApi(app: Api, version: string): Promise<void> {
@@ -18,7 +19,9 @@ export async function registerOpenApi(app: Api, version: string): Promise<void> 
       },
       security: [{ apiKey: [] }],
     },
+    refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`) },
   })
+  app.addSchema(Problem)
   app.get('/openapi.json', { config: { permission: 'public' }, schema: { hide: true } }, async () => app.swagger())
   await app.register(async (scope) => {
     // The reference brings a script in its page; nothing else may.

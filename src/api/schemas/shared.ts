@@ -14,11 +14,13 @@ export const Problem = Type.Object(
     hint: Type.Optional(Type.String()),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), reason: Type.String() }))),
   },
-  { description: 'What went wrong, and what to do (RFC 9457)' },
+  { $id: 'Problem', description: 'What went wrong, and what to do (RFC 9457)' },
 )
 
+const AnyProblem = Type.Unsafe<Type.Static<typeof Problem>>(Type.Ref('Problem#'))
+
 /** Put into the responses of every route. */
-export const problems = { '4xx': Problem, '5xx': Problem } as const
+export const problems = { '4xx': AnyProblem, '5xx': AnyProblem } as const
 
 export const Uuid = Type.String({
   pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$',

@@ -12,13 +12,18 @@ interface Row {
 
 /** Adds `nomaly config`. */
 export function registerConfig(program: Command): void {
-  const command = program.command('config').description('The settings: those in effect, and the reference of all.')
-  const show = command.command('show').description('Prints the settings in effect; secrets are only said to be set.')
+  const command = program
+    .command('config')
+    .description('The settings: those in effect, and the reference of all.')
+  const show = command
+    .command('show')
+    .description('Prints the settings in effect; secrets are only said to be set.')
   withOutput(show)
   withExamples(show, [['NOMALY_PORT=9000 nomaly config show', '']])
   show.action(({ output }: OutputOptions) => {
     const rows = readRows()
-    if (output !== 'table') printJson(Object.fromEntries(rows.map(({ variable, value }) => [variable, value])))
+    if (output !== 'table')
+      printJson(Object.fromEntries(rows.map(({ variable, value }) => [variable, value])))
     else
       print(
         tableLines(rows, [

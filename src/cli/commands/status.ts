@@ -18,7 +18,9 @@ interface Status {
 export function registerStatus(program: Command): void {
   const command = program
     .command('status')
-    .description('Says whether Nomaly runs on this data folder, where, and how it is. Exit code 1 where it is not ready.')
+    .description(
+      'Says whether Nomaly runs on this data folder, where, and how it is. Exit code 1 where it is not ready.',
+    )
   withOutput(command)
   withExamples(command, [
     ['nomaly status', ''],
@@ -42,7 +44,8 @@ async function readStatus(): Promise<Status> {
     const body = (await response.json()) as Pick<Status, 'checks'>
     return { ...known, ready: response.ok, checks: body.checks }
   } catch (error) {
-    const detail = owner.url === undefined ? 'is still starting' : `does not answer (${(error as Error).message})`
+    const detail =
+      owner.url === undefined ? 'is still starting' : `does not answer (${(error as Error).message})`
     return { ...known, ready: false, checks: [{ name: 'server', ok: false, detail }] }
   }
 }
@@ -55,5 +58,6 @@ function printStatus({ running, ready, pid, url, startedAt, checks }: Status): v
   print(`${ready ? paint('green', '●') : paint('red', '●')} Nomaly is ${ready ? 'ready' : 'not ready'}`)
   print(`  Process    ${pid}, since ${startedAt}`)
   if (url !== null) print(`  Address    ${url}`)
-  for (const { name, ok, detail } of checks) print(`  ${name.padEnd(10)} ${ok ? detail : paint('red', detail)}`)
+  for (const { name, ok, detail } of checks)
+    print(`  ${name.padEnd(10)} ${ok ? detail : paint('red', detail)}`)
 }

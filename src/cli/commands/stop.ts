@@ -26,9 +26,13 @@ async function stop(): Promise<void> {
     return
   }
   if (!owner.signalable)
-    throw new NomalyError('conflict', `Process ${owner.pid}, which has the data folder open, cannot be reached from here.`, {
-      hint: 'It may run in another container: stop it there.',
-    })
+    throw new NomalyError(
+      'conflict',
+      `Process ${owner.pid}, which has the data folder open, cannot be reached from here.`,
+      {
+        hint: 'It may run in another container: stop it there.',
+      },
+    )
   signal(owner.pid)
   for (const until = Date.now() + drainTimeoutMs + GRACE_MS; Date.now() < until; await sleep(100)) {
     const now = await readFolderOwner(dataDirectory)
@@ -46,9 +50,13 @@ function signal(pid: number): void {
   try {
     process.kill(pid, 'SIGTERM')
   } catch (error) {
-    throw new NomalyError('forbidden', `Process ${pid} could not be told to stop (${(error as NodeJS.ErrnoException).code}).`, {
-      hint: 'Run this as the user who started it.',
-      cause: error,
-    })
+    throw new NomalyError(
+      'forbidden',
+      `Process ${pid} could not be told to stop (${(error as NodeJS.ErrnoException).code}).`,
+      {
+        hint: 'Run this as the user who started it.',
+        cause: error,
+      },
+    )
   }
 }

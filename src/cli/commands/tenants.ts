@@ -11,7 +11,9 @@ import { note, type OutputOptions, print, printJson, tableLines, withOutput } fr
 export function registerTenants(program: Command): void {
   const command = program
     .command('tenants')
-    .description('The tenants of this installation: each sees its own data only. For operators, on the database itself.')
+    .description(
+      'The tenants of this installation: each sees its own data only. For operators, on the database itself.',
+    )
 
   const list = command.command('list').description('Lists the tenants.')
   withOutput(list)
@@ -33,7 +35,12 @@ export function registerTenants(program: Command): void {
       const tenant = await store.tenants.create(name)
       const { value } = await store.transaction({ tenantId: tenant.id }, async (unit) => {
         const key = await unit.apiKeys.create('first admin', 'admin')
-        await unit.audit.record('operator', 'key.create', { kind: 'key', id: key.apiKey.id }, { role: 'admin' })
+        await unit.audit.record(
+          'operator',
+          'key.create',
+          { kind: 'key', id: key.apiKey.id },
+          { role: 'admin' },
+        )
         return key
       })
       return { ...tenant, key: value.key }

@@ -13,7 +13,9 @@ import { untilToldToStop } from '../shutdown.ts'
 export function registerWorker(program: Command): void {
   const command = program
     .command('worker')
-    .description('Runs only the worker, on the database of an installation that is up. Any number, on any number of machines.')
+    .description(
+      'Runs only the worker, on the database of an installation that is up. Any number, on any number of machines.',
+    )
   withExamples(command, [['DATABASE_URL=postgresql://nomaly@db/nomaly nomaly worker', '']])
   command.action(work)
 }
