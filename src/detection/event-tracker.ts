@@ -52,7 +52,7 @@ export class EventTracker {
       this.#event[11] = point.decades
       this.#event[12] = point.channel
       this.#peak(this.#event, point)
-    } else if (point.decades > e[8]!) this.#peak(e, point)
+    } else if (point.decades > e[8]! && !isReturn(e[12]!, point.channel)) this.#peak(e, point)
     this.#event![1] = point.timeMs
     this.#event![13]!++
   }
@@ -120,6 +120,14 @@ export class EventTracker {
     e[10] = point.probability
     this.#peakScores.set(point.scores)
   }
+}
+
+/** The jump back to normal is often the largest of all, but it is not what the event is about. */
+function isReturn(firstChannel: number, channel: number): boolean {
+  const jump = CHANNELS[channel]!
+  const first = CHANNELS[firstChannel]!
+  if (jump === 'jump-up') return first === 'below' || first === 'jump-down' || first === 'long-below'
+  return jump === 'jump-down' && (first === 'above' || first === 'jump-up' || first === 'long-above')
 }
 
 /** What is known of an event, for its explanation. */

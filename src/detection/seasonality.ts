@@ -50,9 +50,11 @@ function seasonIn(bins: Float64Array, widthMs: number): Season | undefined {
     if (calendar === undefined && (lag * 8 > bins.length || here < 0.5)) continue
     candidates.push({ periodMs: calendar ?? lag * widthMs, strength: here })
   }
-  const strongest = candidates.reduce((best, c) => Math.max(best, c.strength), 0)
-  // Multiples of a period repeat just as well: the shortest that is nearly as good as the best is the period itself.
-  return candidates.find((c) => c.strength >= strongest - 0.08)
+  // Multiples of a period repeat just as well: a longer one must leave clearly less unexplained (weekends, for one).
+  return candidates.reduce<Season | undefined>(
+    (best, c) => (best === undefined || 1 - c.strength < 0.5 * (1 - best.strength) ? c : best),
+    undefined,
+  )
 }
 
 /** Values in units of their usual spread around their median, cut off at 8 so that one wild value does not hide the rest. */
