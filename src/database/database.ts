@@ -72,10 +72,12 @@ export class Database implements AsyncDisposable {
     work: (connection: Connection) => Promise<T>,
   ): Promise<Committed<T>> {
     const marker = randomUUID()
-    return this.#withClient(options, async (client) => {
+    return this.#withClient(options, async (client, stopCancelling) => {
       await client.query(this.#opening('read write', options))
       const value = await this.#rollingBack(client, () => work(new Connection(client)))
       options.signal?.throwIfAborted()
+      // A commit that has begun is finished: cancelled half-way, its outcome would have to be guessed.
+      stopCancelling()
       return { value, position: await this.#commit(client, marker) }
     })
   }
@@ -106,7 +108,10 @@ export class Database implements AsyncDisposable {
     return openingStatements(mode, options.role, options.scope, options.timeoutMs ?? this.#options.statementTimeoutMs)
   }
 
-  async #withClient<T>(options: TransactionOptions, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  async #withClient<T>(
+    options: TransactionOptions,
+    work: (client: pg.PoolClient, stopCancelling: () => void) => Promise<T>,
+  ): Promise<T> {
     options.signal?.throwIfAborted()
     let client: pg.PoolClient
     try {
@@ -117,16 +122,21 @@ export class Database implements AsyncDisposable {
     // A connection that breaks while it is checked out fails the query in flight; the event says nothing more.
     const onClientError = (): void => {}
     client.on('error', onClientError)
-    const cancel = (): void => void this.#cancelQueryOf(client)
+    // A connection that was told to cancel is not used again: the request may arrive late, and hit somebody else's statement.
+    const cancel = (): void => {
+      this.#broken.add(client)
+      void this.#cancelQueryOf(client)
+    }
+    const stopCancelling = (): void => options.signal?.removeEventListener('abort', cancel)
     options.signal?.addEventListener('abort', cancel, { once: true })
     try {
-      return await work(client)
+      return await work(client, stopCancelling)
     } catch (error) {
       if (isConnectionLoss(error) || error instanceof LostConnection) this.#broken.add(client)
       if (options.signal?.aborted === true) throw options.signal.reason
       throw toNomalyError(error instanceof LostConnection ? error.cause : error)
     } finally {
-      options.signal?.removeEventListener('abort', cancel)
+      stopCancelling()
       client.off('error', onClientError)
       client.release(this.#broken.has(client))
     }
