@@ -27,8 +27,9 @@ interface DemoMetric extends SeriesKey {
   /** The value when all is well. */
   readonly normal: (hour: number, weekday: number, noise: () => number) => number
   readonly incidents: readonly {
-    /** Days before the end, and how long it lasts. */
+    /** The last time it was this hour (UTC), at least so many days before the end. */
     readonly daysBeforeEnd: number
+    readonly atHour: number
     readonly minutes: number
     readonly what: string
     readonly effect: (value: number, progress: number) => number
@@ -49,8 +50,8 @@ const METRICS: readonly DemoMetric[] = [
     tags: { region: 'eu' },
     normal: (hour, weekday, noise) => Math.max(0, 120 * rhythm(hour) * weekend(weekday) * (1 + 0.07 * noise())),
     incidents: [
-      { daysBeforeEnd: 6.35, minutes: 45, what: 'The payment provider was down: almost no orders.', effect: (value) => value * 0.06 },
-      { daysBeforeEnd: 0.12, minutes: 60, what: 'A broken release: half of the orders are lost.', effect: (value) => value * 0.4 },
+      { daysBeforeEnd: 6, atHour: 19.5, minutes: 45, what: 'The payment provider was down: almost no orders.', effect: (value) => value * 0.06 },
+      { daysBeforeEnd: 0.5, atHour: 20, minutes: 60, what: 'A broken release: most of the orders were lost.', effect: (value) => value * 0.3 },
     ],
   },
   {
@@ -58,7 +59,7 @@ const METRICS: readonly DemoMetric[] = [
     tags: { region: 'us' },
     normal: (hour, weekday, noise) => Math.max(0, 90 * rhythm((hour + 17) % 24) * weekend(weekday) * (1 + 0.08 * noise())),
     incidents: [
-      { daysBeforeEnd: 3.2, minutes: 90, what: 'A price error went round on social media: far more orders than usual.', effect: (value) => value * 2.6 + 40 },
+      { daysBeforeEnd: 3, atHour: 2, minutes: 90, what: 'A price error went round on social media: far more orders than usual.', effect: (value) => value * 2.6 + 40 },
     ],
   },
   {
@@ -66,7 +67,7 @@ const METRICS: readonly DemoMetric[] = [
     tags: { service: 'checkout' },
     normal: (hour, _weekday, noise) => 180 + 60 * rhythm(hour) + 9 * noise(),
     incidents: [
-      { daysBeforeEnd: 9.5, minutes: 120, what: 'A missing index: the checkout became slower and slower.', effect: (value, progress) => value * (1.3 + 1.6 * progress) },
+      { daysBeforeEnd: 9, atHour: 11, minutes: 120, what: 'A missing index: the checkout became slower and slower.', effect: (value, progress) => value * (1.3 + 1.6 * progress) },
     ],
   },
   {
@@ -74,7 +75,7 @@ const METRICS: readonly DemoMetric[] = [
     tags: { service: 'accounts' },
     normal: (hour, _weekday, noise) => Math.max(0, Math.round(6 * rhythm(hour) + 2 + 1.3 * noise())),
     incidents: [
-      { daysBeforeEnd: 2.1, minutes: 30, what: 'Somebody tried stolen passwords.', effect: (value) => value * 9 + 35 },
+      { daysBeforeEnd: 2, atHour: 4, minutes: 30, what: 'Somebody tried stolen passwords.', effect: (value) => value * 9 + 35 },
     ],
   },
   {
@@ -82,7 +83,7 @@ const METRICS: readonly DemoMetric[] = [
     tags: { queue: 'emails' },
     normal: (_hour, _weekday, noise) => Math.max(0, Math.round(24 + 5 * noise())),
     incidents: [
-      { daysBeforeEnd: 4.6, minutes: 150, what: 'The mail worker had stopped: the queue grew until it was started again.', effect: (value, progress) => value + 400 * progress },
+      { daysBeforeEnd: 4, atHour: 16, minutes: 150, what: 'The mail worker had stopped: the queue grew until it was started again.', effect: (value, progress) => value + 400 * progress },
     ],
   },
 ]
@@ -105,8 +106,8 @@ export function generateDemo(endMs: number): DemoData {
     }
   })
   const incidents = METRICS.flatMap(({ metric, tags, incidents: all }) =>
-    all.map(({ daysBeforeEnd, minutes, what }) => {
-      const fromMs = incidentStart(endMs, daysBeforeEnd)
+    all.map(({ daysBeforeEnd, atHour, minutes, what }) => {
+      const fromMs = incidentStart(endMs, daysBeforeEnd, atHour)
       return { metric, tags, fromMs, toMs: fromMs + minutes * 60_000, what }
     }),
   )
@@ -116,15 +117,17 @@ export function generateDemo(endMs: number): DemoData {
 function valueAt(metric: DemoMetric, timeMs: number, endMs: number, noise: () => number): number {
   const date = new Date(timeMs)
   const value = metric.normal(date.getUTCHours() + date.getUTCMinutes() / 60, date.getUTCDay(), noise)
-  for (const { daysBeforeEnd, minutes, effect } of metric.incidents) {
-    const progress = (timeMs - incidentStart(endMs, daysBeforeEnd)) / (minutes * 60_000)
+  for (const { daysBeforeEnd, atHour, minutes, effect } of metric.incidents) {
+    const progress = (timeMs - incidentStart(endMs, daysBeforeEnd, atHour)) / (minutes * 60_000)
     if (progress >= 0 && progress < 1) return round(effect(value, progress))
   }
   return round(value)
 }
 
-function incidentStart(endMs: number, daysBeforeEnd: number): number {
-  return Math.floor((endMs - daysBeforeEnd * DAY_MS) / STEP_MS) * STEP_MS
+function incidentStart(endMs: number, daysBeforeEnd: number, atHour: number): number {
+  const latestMs = endMs - daysBeforeEnd * DAY_MS
+  const hourMs = atHour * 3_600_000
+  return Math.floor((latestMs - hourMs) / DAY_MS) * DAY_MS + hourMs
 }
 
 function round(value: number): number {
