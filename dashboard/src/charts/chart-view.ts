@@ -237,16 +237,23 @@ export class ChartView implements Disposable {
 /** No dots on the line, and none under the cursor (see the style sheet). */
 const withoutDots: uPlot.Series = { points: { show: false }, class: 'without-dot' }
 
+const formats: Intl.NumberFormat[] = []
+
+/** Making a format costs more than using it, and labels are made anew in every frame of a zoom. */
+function fixedDigits(digits: number): Intl.NumberFormat {
+  return (formats[digits] ??= new Intl.NumberFormat(undefined, {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }))
+}
+
 function axisLabel(split: number, splits: readonly number[], metric: string): string {
   // Neighbouring labels of a narrow range must differ, which four significant digits may not show.
   const step = Math.abs((splits[1] ?? split) - (splits[0] ?? split))
   const largest = Math.max(...splits.map(Math.abs))
   if (step > 0 && largest / step > 500 && largest < 1e9 && !/(bytes|_ratio)$/.test(metric)) {
     const digits = Math.min(Math.max(0, Math.ceil(-Math.log10(step))), 12)
-    return new Intl.NumberFormat(undefined, {
-      minimumFractionDigits: digits,
-      maximumFractionDigits: digits,
-    }).format(split)
+    return fixedDigits(digits).format(split)
   }
   return /(bytes|_ratio)$/.test(metric) ? formatValue(split, metric) : formatNumber(split)
 }

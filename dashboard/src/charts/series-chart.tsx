@@ -20,16 +20,20 @@ export function SeriesChart(props: SeriesChartProps) {
   const host = useRef<HTMLDivElement>(null)
   const view = useRef<ChartView>(undefined)
   const readout = useRef<HTMLDivElement>(null)
-  const [zoomed, setZoomed] = useState<ChartRange>()
+  const range = useRef<ChartRange>(undefined)
+  const [isZoomed, setZoomed] = useState(false)
   const scheme = useComputedColorScheme('light')
   const select = useEffectEvent(props.onSelect)
   const create = useEffectEvent((element: HTMLDivElement): ChartView => {
-    const shown = zoomed
+    const shown = range.current
     const chart = new ChartView(element, props, sizeOf(element), {
       colors: chartColors(element),
       onSelect: (id) => select(id),
       onRead: (reading) => writeReading(readout.current, reading, props.metric),
-      onRange: setZoomed,
+      onRange: (next) => {
+        range.current = next
+        setZoomed(next !== undefined)
+      },
     })
     if (shown !== undefined) chart.show(shown)
     return chart
@@ -67,23 +71,19 @@ export function SeriesChart(props: SeriesChartProps) {
           <RestingReading points={points.timesMs.length} truncated={points.truncated} />
         </div>
         <div className={classes.tools} role="toolbar" aria-label="Chart">
-          <Tool label="Earlier" disabled={zoomed === undefined} onClick={() => view.current?.pan(-0.5)}>
+          <Tool label="Earlier" disabled={!isZoomed} onClick={() => view.current?.pan(-0.5)}>
             <IconArrowLeft size={16} stroke={1.6} />
           </Tool>
-          <Tool label="Later" disabled={zoomed === undefined} onClick={() => view.current?.pan(0.5)}>
+          <Tool label="Later" disabled={!isZoomed} onClick={() => view.current?.pan(0.5)}>
             <IconArrowRight size={16} stroke={1.6} />
           </Tool>
           <Tool label="Closer" onClick={() => view.current?.zoom(0.5)}>
             <IconZoomIn size={16} stroke={1.6} />
           </Tool>
-          <Tool label="Wider" disabled={zoomed === undefined} onClick={() => view.current?.zoom(2)}>
+          <Tool label="Wider" disabled={!isZoomed} onClick={() => view.current?.zoom(2)}>
             <IconZoomOut size={16} stroke={1.6} />
           </Tool>
-          <Tool
-            label="Show everything"
-            disabled={zoomed === undefined}
-            onClick={() => view.current?.show(undefined)}
-          >
+          <Tool label="Show everything" disabled={!isZoomed} onClick={() => view.current?.show(undefined)}>
             <IconZoomReset size={16} stroke={1.6} />
           </Tool>
         </div>

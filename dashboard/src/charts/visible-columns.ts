@@ -41,8 +41,10 @@ export function visibleColumns(
     const value = points.values[index] as number
     times.push(time)
     columns[0].push(Number.isFinite(value) ? value : null)
-    if (value < min) min = value
-    if (value > max && value < Infinity) max = value
+    if (Number.isFinite(value)) {
+      min = Math.min(min, value)
+      max = Math.max(max, value)
+    }
     if (band === undefined) continue
     while (at + 1 < band.timesMs.length && (band.timesMs[at + 1] as number) <= time) at++
     const bandTime = band.timesMs[at] ?? Infinity
@@ -70,7 +72,7 @@ function extentOf(
   bandMin: number,
   bandMax: number,
 ): { min: number; max: number } | undefined {
-  if (!(min <= max) || min === -Infinity) return undefined
+  if (min > max) return undefined
   const span = max - min || Math.abs(max) * 0.1 || 1
   // What is never negative is not expected below zero, whatever a symmetric band says.
   const lower = min >= 0 ? Math.max(0, bandMin) : bandMin
@@ -102,9 +104,14 @@ function thinned(
     let lowest = index
     let highest = index
     do {
-      // Comparisons with NaN are false, so a gap never wins.
-      if ((values[index] as number) < (values[lowest] as number)) lowest = index
-      if ((values[index] as number) > (values[highest] as number)) highest = index
+      const value = values[index] as number
+      if (Number.isFinite(value)) {
+        // Whatever comes first may be no number, which anything replaces.
+        const low = values[lowest] as number
+        const high = values[highest] as number
+        if (value < low || !Number.isFinite(low)) lowest = index
+        if (value > high || !Number.isFinite(high)) highest = index
+      }
       index++
     } while (index < end && (timesMs[index] as number) < edge)
     const chosen = [first, Math.min(lowest, highest), Math.max(lowest, highest), index - 1]

@@ -152,7 +152,7 @@ function BandHint(props: {
         ? 'The detector is still learning what is normal here.'
         : props.detector === undefined
           ? undefined
-          : `Shaded: what is normal, by ${props.detector.algorithm} (${props.detector.reason}).`
+          : `Shaded: what is normal. Detector ${props.detector.algorithm}: ${props.detector.reason}.`
   return text === undefined ? null : <p className={classes.hint}>{text}</p>
 }
 
