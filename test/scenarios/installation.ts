@@ -1,0 +1,167 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readFolderOwner } from '../../src/database/data-folder.ts'
+import { findServerProcesses, processMark } from '../../src/database/server-processes.ts'
+
+const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
+
+/** `nomaly start` on a data folder of its own, as a process that can be killed with all that belongs to it. */
+export class Installation implements AsyncDisposable {
+  readonly folder: string
+  readonly #parent: string
+  readonly #port = 24_000 + Math.floor(Math.random() * 8_000)
+  #process: ChildProcess | undefined
+  #said = ''
+  #url = ''
+  #key = ''
+
+  private constructor(parent: string) {
+    this.#parent = parent
+    this.folder = join(parent, 'data')
+  }
+
+  /** A new folder, or a copy of a stopped installation's, which is faster. */
+  static async create(template?: Installation): Promise<Installation> {
+    const parent = await mkdtemp(join(tmpdir(), 'nomaly-scenario-'))
+    // The database's user passes through when root runs the tests.
+    await chmod(parent, 0o711)
+    const installation = new Installation(parent)
+    if (template !== undefined) {
+      execFileSync('cp', ['-a', template.folder, installation.folder])
+      // Copies run side by side: each looks for a port of its own.
+      await rm(join(installation.folder, 'postgres-port.json'), { force: true })
+    }
+    return installation
+  }
+
+  /** Starts the process and does not wait. */
+  launch(): void {
+    this.#said = ''
+    const child = spawn(process.execPath, [MAIN, 'start'], {
+      cwd: this.#parent,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        NOMALY_DATA_DIR: this.folder,
+        NOMALY_PORT: '0',
+        NOMALY_EMBEDDED_DATABASE_PORT: String(this.#port),
+        NOMALY_SELF_WATCH_SECONDS: '0',
+        NOMALY_DRAIN_TIMEOUT_MS: '5000',
+      },
+    })
+    const hear = (text: Buffer): void => void (this.#said += text.toString())
+    child.stdout.on('data', hear)
+    child.stderr.on('data', hear)
+    this.#process = child
+  }
+
+  /** Starts the process and waits until it is ready. */
+  async start(): Promise<void> {
+    this.launch()
+    await this.untilReady()
+  }
+
+  async untilReady(timeoutMs = 60_000): Promise<void> {
+    const { pid } = this.#process!
+    for (const until = Date.now() + timeoutMs; ; await sleep(10)) {
+      if (this.#process!.exitCode !== null || this.#process!.signalCode !== null)
+        throw new Error(`The installation ended instead of starting: ${this.#said}`)
+      if (Date.now() > until) throw new Error(`The installation did not get ready: ${this.#said}`)
+      const owner = await readFolderOwner(this.folder)
+      if (owner?.pid !== pid || owner?.url === undefined) continue
+      this.#url = owner.url
+      this.#key = (await readFile(join(this.folder, 'admin-key'), 'utf8')).trim()
+      const ready = await fetch(`${owner.url}/readyz`).catch(() => undefined)
+      await ready?.text()
+      if (ready?.ok === true) return
+    }
+  }
+
+  /** Everything it has said since it was launched. */
+  get said(): string {
+    return this.#said
+  }
+
+  /**
+   * Kills the process, the postmaster and every child of it with -9, in a random order without a pause, and waits until none is left.
+   * @returns how many processes there were.
+   */
+  async killEverything(uniform: () => number): Promise<number> {
+    const directory = await realpath(join(this.folder, 'postgres')).catch(() => undefined)
+    const child = this.#process!
+    const isOver = child.exitCode !== null || child.signalCode !== null
+    const servers = directory === undefined ? [] : await findServerProcesses(directory)
+    const killed = [...(isOver ? [] : [child.pid!]), ...servers].sort(() => uniform() - 0.5)
+    for (const pid of killed) sendKill(pid)
+    for (;;) {
+      // A postmaster may have started one more child between the look and the signal.
+      const left = directory === undefined ? [] : await findServerProcesses(directory)
+      for (const pid of left) sendKill(pid)
+      const alive = await Promise.all(killed.map(processMark))
+      if (left.length === 0 && alive.every((mark) => mark === undefined)) break
+      await sleep(5)
+    }
+    return killed.length
+  }
+
+  /** Ends it in order. @returns the exit code. */
+  async stop(): Promise<number | null> {
+    const child = this.#process
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return null
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+    child.kill('SIGTERM')
+    return ended
+  }
+
+  async request(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }> {
+    const isPoints = typeof body === 'string'
+    const response = await fetch(this.#url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#key}`,
+        ...(body === undefined
+          ? {}
+          : { 'content-type': isPoints ? 'application/x-ndjson' : 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: isPoints ? body : JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+
+  /** A request that must succeed. */
+  async ask(method: string, path: string, body?: unknown): Promise<any> {
+    const answer = await this.request(method, path, body)
+    if (answer.status >= 300)
+      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    return answer.body
+  }
+
+  /** All items of a list, page by page. */
+  async list(path: string): Promise<any[]> {
+    const items: any[] = []
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page = await this.ask('GET', `${path}${cursor === '' ? '' : `&cursor=${cursor}`}`)
+      items.push(...page.items)
+      cursor = page.nextCursor
+    }
+    return items
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#process !== undefined) await this.killEverything(Math.random)
+    await rm(this.#parent, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+function sendKill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}

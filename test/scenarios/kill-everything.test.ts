@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { missingPoints } from './exported.ts'
+import { Installation } from './installation.ts'
+import { type KillPlan, planOf, runKilled, runUndisturbed, type Undisturbed } from './kill-scenario.ts'
+
+const isLong = process.env['NOMALY_TEST_SCENARIOS'] === '1'
+const seeds = Array.from({ length: isLong ? 50 : 3 }, (_, seed) => seed)
+/** How many different sets of data there are; seeds share them, so that an undisturbed run serves several. */
+const DATA_SEEDS = isLong ? 6 : 3
+
+let template: Installation
+let quiet: Installation
+const undisturbed = new Map<string, Promise<Undisturbed>>()
+
+beforeAll(async () => {
+  template = await Installation.create()
+  await template.start()
+  expect(await template.stop()).toBe(0)
+  quiet = await Installation.create(template)
+  await quiet.start()
+})
+
+afterAll(async () => {
+  await quiet?.[Symbol.asyncDispose]()
+  await template?.[Symbol.asyncDispose]()
+})
+
+async function undisturbedRun(plan: KillPlan): Promise<Undisturbed> {
+  const key = `${plan.kind} ${plan.dataSeed}`
+  const known = undisturbed.get(key) ?? runUndisturbed(quiet, plan)
+  undisturbed.set(key, known)
+  return known
+}
+
+test.for(seeds)(
+  'after kills of everything nothing is lost or doubled (seed %i)',
+  { timeout: 120_000 },
+  async (seed) => {
+    const plan = planOf(seed, DATA_SEEDS)
+    const expected = await undisturbedRun(plan)
+    expect(expected.findings.length).toBeGreaterThan(5)
+    await using installation = await Installation.create(template)
+    await installation.start()
+    const startedAt = Date.now()
+    const actual = await runKilled(installation, plan, expected)
+    if (isLong)
+      console.log(JSON.stringify({ plan, report: actual.report, seconds: (Date.now() - startedAt) / 1000 }))
+
+    expect(actual.lost, 'acknowledged before the kill').toEqual([])
+    expect(actual.points.size).toBe(expected.points.size)
+    expect(missingPoints(expected.points, actual.points)).toEqual([])
+    expect(actual.findings).toEqual(expected.findings)
+    // Long before the queue itself would notice, by a heartbeat of 30 seconds, that nobody works on the task.
+    if (actual.report.takeoverMs !== undefined) expect(actual.report.takeoverMs).toBeLessThan(15_000)
+  },
+)
