@@ -10,6 +10,8 @@ export class SeasonalProfile {
   readonly #centers: Float64Array
   readonly #liveliness: Float64Array
   readonly #gain: number
+  /** Whether a phase holds several points, so that its centre must not stand for all of them. */
+  readonly #smooth: boolean
   #amplitude = 0
 
   constructor(periodMs: number, stepMs: number, gain: number) {
@@ -18,6 +20,7 @@ export class SeasonalProfile {
     this.#centers = new Float64Array(this.#phases)
     this.#liveliness = new Float64Array(this.#phases).fill(1)
     this.#gain = gain
+    this.#smooth = periodMs / this.#phases > 1.5 * stepMs
   }
 
   /** Learns from bins of the past: the median over the repetitions, each relative to the median of the period around it. */
@@ -28,9 +31,8 @@ export class SeasonalProfile {
     for (let i = 0; i < bins.length; i++) {
       const value = bins[i]! - levels[Math.floor(i / perPeriod)]!
       if (Number.isNaN(value)) continue
-      const from = this.#position(originMs + i * widthMs)
-      const width = Math.max(1, Math.round((widthMs / this.periodMs) * this.#phases))
-      for (let k = 0; k < width; k++) gathered[Math.floor(from + k) % this.#phases]!.push(value)
+      const middle = this.#position(originMs + (i + 0.5) * widthMs)
+      gathered[Math.floor(middle)]!.push(value)
     }
     for (let p = 0; p < this.#phases; p++)
       this.#centers[p] = gathered[p]!.length === 0 ? Number.NaN : median(gathered[p]!)
@@ -46,7 +48,12 @@ export class SeasonalProfile {
 
   /** What to expect at this time, relative to the level. */
   offset(timeMs: number): number {
-    return this.#centers[Math.floor(this.#position(timeMs))]!
+    const position = this.#position(timeMs)
+    if (!this.#smooth) return this.#centers[Math.floor(position)]!
+    const before = Math.floor(position - 0.5)
+    const share = position - 0.5 - before
+    const from = this.#centers[(before + this.#phases) % this.#phases]!
+    return from * (1 - share) + this.#centers[(before + 1) % this.#phases]! * share
   }
 
   /** How lively this phase is compared to all, around 1. */
@@ -85,15 +92,21 @@ export class SeasonalProfile {
     return position >= this.#phases ? 0 : position
   }
 
+  /** A straight line between the known phases on either side, around the end of the period. */
   #fillHoles(): void {
-    let last = Number.NaN
-    for (let round = 0; round < 2; round++) {
-      for (let p = 0; p < this.#phases; p++) {
-        if (Number.isNaN(this.#centers[p]!)) this.#centers[p] = last
-        else last = this.#centers[p]!
-      }
+    const known = [...this.#centers.keys()].filter((p) => !Number.isNaN(this.#centers[p]!))
+    if (known.length === 0) {
+      this.#centers.fill(0)
+      return
     }
-    if (Number.isNaN(last)) this.#centers.fill(0)
+    known.forEach((from, i) => {
+      const to = i + 1 < known.length ? known[i + 1]! : known[0]! + this.#phases
+      const last = this.#centers[to % this.#phases]!
+      for (let p = from + 1; p < to; p++) {
+        const share = (p - from) / (to - from)
+        this.#centers[p % this.#phases] = this.#centers[from]! * (1 - share) + last * share
+      }
+    })
   }
 }
 

@@ -10,7 +10,8 @@ import type { EventFacts } from './event-tracker.ts'
 import { explainEvent } from './explain-event.ts'
 import type { BandColumns, Finding } from './finding.ts'
 import { History } from './history.ts'
-import { makeScorer, replayHistory } from './make-scorer.ts'
+import { makeScorer, replayPast } from './make-scorer.ts'
+import { RecentPoints } from './recent-points.ts'
 import { SeriesIntake } from './series-intake.ts'
 import { StateReader, StateWriter } from './state-codec.ts'
 
@@ -48,6 +49,7 @@ export class SeriesMonitor {
   readonly #budget: BudgetMeter
   readonly #intake = new SeriesIntake()
   readonly #history = new History()
+  readonly #recent = new RecentPoints()
   readonly #judge = new AlarmJudge()
   readonly #events = new EventTracker()
   readonly #firstTimes = new Float64Array(FIRST_POINTS)
@@ -144,6 +146,7 @@ export class SeriesMonitor {
     if (analysed === undefined) return
     this.#history.add(timeMs, analysed)
     if (count >= this.#nextCheck) this.#reconsider()
+    this.#recent.add(timeMs, analysed)
     this.#judgePoint(timeMs, value, analysed, found)
   }
 
@@ -151,6 +154,7 @@ export class SeriesMonitor {
     this.#intake.begin(this.#firstValues)
     this.#budget.begin(this.#firstTimes[0]!)
     this.#history.begin(this.#firstTimes[0]!, this.#intake.stepMs)
+    this.#recent.begin(this.#firstTimes[0]!, this.#intake.stepMs)
     for (let i = 0; i < FIRST_POINTS; i++) {
       const analysed = this.#intake.analyse(this.#firstTimes[i]!, this.#firstValues[i]!)
       if (analysed !== undefined) this.#history.add(this.#firstTimes[i]!, analysed)
@@ -166,7 +170,7 @@ export class SeriesMonitor {
     this.#choice = next
     this.#chosenStepMs = this.#intake.stepMs
     this.#scorer = makeScorer(next, this.#settings, this.#chosenStepMs)
-    replayHistory(this.#scorer, this.#judge, this.#history, next, this.#chosenStepMs)
+    replayPast(this.#scorer, this.#judge, this.#history, this.#recent, next, this.#chosenStepMs)
   }
 
   #judgePoint(timeMs: number, value: number, analysed: number, found: Finding[]): void {
@@ -250,6 +254,7 @@ export class SeriesMonitor {
     ])
       writer.number(value)
     this.#history.write(writer)
+    this.#recent.write(writer)
     this.#judge.write(writer)
     this.#events.write(writer)
     this.#scorer!.write(writer)
@@ -273,6 +278,7 @@ export class SeriesMonitor {
       memory,
     }
     this.#history.read(reader)
+    this.#recent.read(reader)
     this.#judge.read(reader)
     this.#events.read(reader)
     this.#scorer = makeScorer(this.#choice, this.#settings, this.#chosenStepMs)
