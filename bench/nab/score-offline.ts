@@ -5,7 +5,8 @@ import { validateDetectorSettings } from '../../src/detection/algorithms.ts'
 import { detectSeries } from '../../src/detection/series-monitor.ts'
 import { alertQuality } from './alert-quality.ts'
 import type { AlertFile } from './alert-quality.ts'
-import { bestThreshold, NAB_PROFILES, nabScore, probationPoints, rawNabScore } from './nab-score.ts'
+import { nabFiles } from './nab-files.ts'
+import { bestThreshold, NAB_PROFILES, nabScore, rawNabScore } from './nab-score.ts'
 import type { NabFile } from './nab-score.ts'
 import { readNab } from './read-nab.ts'
 
@@ -23,26 +24,8 @@ const files: NabFile[] = []
 const alerts: AlertFile[] = []
 for (const series of readNab(folder)) {
   const { findings, choice } = detectSeries(settings, series.timesMs, series.values)
-  const position = (ms: number): number => series.timesMs.findIndex((t) => t >= ms)
-  const file: NabFile = {
-    name: series.name,
-    points: series.timesMs.length,
-    windows: series.windowsMs.map(
-      ([first, last]) => [position(first), series.timesMs.findLastIndex((t) => t <= last)] as const,
-    ),
-    alarms: findings.map((finding) => ({
-      index: position(finding.detectedMs),
-      score: finding.detectedScore,
-    })),
-  }
+  const { file, alert } = nabFiles(series, findings)
   files.push(file)
-  const fromMs = series.timesMs[probationPoints(file.points)]!
-  const alert: AlertFile = {
-    fromMs,
-    toMs: series.timesMs.at(-1)!,
-    windowsMs: series.windowsMs,
-    alarmsMs: findings.map((f) => f.detectedMs),
-  }
   alerts.push(alert)
   const q = alertQuality([alert])
   const raw = rawNabScore(file, 0, NAB_PROFILES.standard).toFixed(2).padStart(6)

@@ -1,0 +1,28 @@
+import type { Check } from './checks.ts'
+
+/** What a benchmark is given. */
+export interface BenchContext {
+  /** Under a minute, without what needs the full size. */
+  readonly quick: boolean
+  /** A folder of this run's own, removed afterwards. */
+  readonly directory: string
+  /** Aborts when the run is told to stop. */
+  readonly signal: AbortSignal
+  /** Prints a line for the reader on standard error. */
+  log(message: string): void
+  /** Shows where a long piece of work stands, on a terminal only. */
+  progress(message: string): void
+}
+
+export interface BenchResult {
+  readonly checks: readonly Check[]
+  /** Of PostgreSQL as it answered, and of whatever else was measured against. */
+  readonly versions: Readonly<Record<string, string>>
+}
+
+export interface Benchmark {
+  /** What it measures, in a few words. */
+  readonly summary: string
+  /** Answers `undefined`, having said why, when what it needs is not on this machine. */
+  run(context: BenchContext): Promise<BenchResult | undefined>
+}
