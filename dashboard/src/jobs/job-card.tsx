@@ -143,7 +143,9 @@ function RunLine({ run, streaming }: { run: Run; streaming: boolean }) {
         {run.seriesDone === run.seriesTotal ? '' : ` of ${formatCount(run.seriesTotal)}`} series
       </span>
       <span>{formatCount(run.pointsScanned)} points</span>
-      <span>{formatCount(run.anomaliesFound)} findings</span>
+      <span>
+        {formatCount(run.anomaliesFound)} {run.anomaliesFound === 1 ? 'finding' : 'findings'}
+      </span>
     </div>
   )
 }
