@@ -3,7 +3,7 @@ import type { StateReader, StateWriter } from './state-codec.ts'
 
 /**
  * Eight ways of being unusual share the budget as if they never alarmed together; they do, so that about two thirds of it were spent. With this factor
- * the realised rate is 0.45 of the asked one on generated healthy series and 1.0 on NAB (bench/nab/score-offline.ts).
+ * the realised rate is 0.48 of the asked one on generated healthy series and 1.0 on NAB (bench/nab/score-offline.ts).
  */
 const OVERLAP = 1.5
 const LARGEST_ALARM_RATE = 0.01

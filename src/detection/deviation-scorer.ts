@@ -1,5 +1,5 @@
 import type { Baseline } from './baseline.ts'
-import { SeasonalProfile } from './seasonal-profile.ts'
+import type { SeasonalProfile } from './seasonal-profile.ts'
 import { SortedWindow } from './sorted-window.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 

@@ -26,6 +26,16 @@ export interface Finding {
   readonly open: boolean
 }
 
+/** What would have been normal at one point. */
+export interface Band {
+  readonly expected: number
+  readonly lower: number
+  readonly upper: number
+}
+
+/** The band while nothing is known yet. */
+export const UNKNOWN_BAND: Band = { expected: Number.NaN, lower: Number.NaN, upper: Number.NaN }
+
 /** What would have been normal at each accepted point; NaN while warming up. */
 export interface BandColumns {
   readonly timesMs: Float64Array

@@ -102,7 +102,8 @@ export function centredRanks(values: Float64Array): Float64Array {
   const middle = (order.length - 1) / 2
   for (let i = 0; i < order.length;) {
     let j = i
-    while (j + 1 < order.length && values[order[j + 1]!]! === values[order[i]!]!) j++
+    const value = values[order[i]!]
+    while (j + 1 < order.length && values[order[j + 1]!] === value) j++
     for (let k = i; k <= j; k++) ranks[order[k]!] = (i + j) / 2 - middle
     i = j + 1
   }

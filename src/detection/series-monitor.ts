@@ -4,11 +4,12 @@ import { BudgetMeter } from './budget-meter.ts'
 import { explainChoice, nextChoice, worthChanging } from './choose-algorithm.ts'
 import type { Choice } from './choose-algorithm.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
-import { DeviationScorer } from './deviation-scorer.ts'
+import type { DeviationScorer } from './deviation-scorer.ts'
 import { EventTracker } from './event-tracker.ts'
 import type { EventFacts } from './event-tracker.ts'
 import { explainEvent } from './explain-event.ts'
-import type { BandColumns, Finding } from './finding.ts'
+import { UNKNOWN_BAND } from './finding.ts'
+import type { Band, BandColumns, Finding } from './finding.ts'
 import { History } from './history.ts'
 import { makeScorer, replayPast } from './make-scorer.ts'
 import { RecentPoints } from './recent-points.ts'
@@ -34,14 +35,6 @@ export interface MonitorChoice {
   readonly algorithm: ConcreteAlgorithm
   readonly reason: string
 }
-
-interface Band {
-  readonly expected: number
-  readonly lower: number
-  readonly upper: number
-}
-
-const UNKNOWN: Band = { expected: Number.NaN, lower: Number.NaN, upper: Number.NaN }
 
 /** Watches one series, point by point; what it finds does not depend on how the points are spread over calls. */
 export class SeriesMonitor {
@@ -114,7 +107,7 @@ export class SeriesMonitor {
       this.#band = undefined
       this.#point(timesMs[i]!, values[i]!, found)
       if (band === undefined) continue
-      const here: Band = this.#band ?? UNKNOWN
+      const here = this.#band ?? UNKNOWN_BAND
       band.timesMs[i] = timesMs[i]!
       band.expected[i] = here.expected
       band.lower[i] = here.lower
