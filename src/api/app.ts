@@ -11,6 +11,7 @@ import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { Api } from './api.ts'
 import { registerAuthentication } from './plugins/authentication.ts'
 import { registerDashboard } from './plugins/dashboard.ts'
+import { answerBadHttp, answerBadPath } from './plugins/malformed-requests.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { registerProblemDetails } from './plugins/problem-details.ts'
 import { compileValidator } from './plugins/validation.ts'
@@ -55,6 +56,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     connectionTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 300 },
     genReqId: () => randomUUID(),
+    frameworkErrors: answerBadPath as never,
+    clientErrorHandler: answerBadHttp,
     // Those who keep a connection open are told to leave while the process ends.
     forceCloseConnections: 'idle',
   }) as unknown as Api

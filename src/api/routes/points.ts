@@ -127,10 +127,28 @@ export async function readPointBody(
     throw new NomalyError('unsupported_media_type', `The content encoding ${encoding.slice(0, 40)} is not known.`, {
       problems: [{ field: 'content-encoding', reason: 'must be gzip or identity' }],
     })
-  return readPoints(format, request.body as Readable, {
+  return readPoints(format, wholeBody(request.body as Readable), {
     encoding,
     maxBytes: limits.maxBodyBytes,
     maxPoints: limits.maxPoints ?? MAX_POINTS,
     maxSeries: limits.maxSeriesPerRequest,
   })
+}
+
+/**
+ * The bytes of a body. Where a reader stops early the rest is still taken off the wire: otherwise the next request on this
+ * connection would never be read.
+ */
+async function* wholeBody(body: Readable): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body.iterator({ destroyOnReturn: false })
+  } catch (error) {
+    if (!body.destroyed) throw error
+    throw new NomalyError('invalid_input', 'The request broke off before its body was whole.', {
+      problems: [{ field: 'body', reason: 'ends too early' }],
+      cause: error,
+    })
+  } finally {
+    body.resume()
+  }
 }
