@@ -11,6 +11,8 @@ import { retrying } from './retry.ts'
 const SLICE_BYTES = 8 * 1_048_576
 const ATTEMPTS = 10
 const REQUEST_TIMEOUT_MS = 120_000
+/** What a program writes now and then is sent after such a pause. */
+const FLUSH_AFTER_MS = 1000
 const REJECTED_LISTED = 100
 
 /** What became of the points of a file. */
@@ -54,7 +56,9 @@ export async function ingestFile(
     columns: undefined,
   }
   const progress = new Progress('Sending', file.size)
-  const chunks = parsePoints(file.format, file.bytes, { columns })[Symbol.asyncIterator]()
+  const chunks = parsePoints(file.format, file.bytes, { columns, flushAfterMs: FLUSH_AFTER_MS })[
+    Symbol.asyncIterator
+  ]()
   try {
     let next = chunks.next()
     for (;;) {

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { addAbortSignal } from 'node:stream'
 import { NomalyError } from '../errors.ts'
 import { decompressed } from '../ingestion/decompressed.ts'
 import { detectFormat, FORMAT_SAMPLE_BYTES } from '../ingestion/detect-format.ts'
@@ -18,12 +19,17 @@ export interface InputFile {
   readonly position: () => number
 }
 
-/** Opens a file, or standard input for `-`; its format is told from its first bytes unless given. */
-export async function openInputFile(path: string, format?: PointFormat): Promise<InputFile> {
+/** Opens a file, or standard input for `-`; its format is told from its first bytes unless given. The signal ends reading with an `AbortError`. */
+export async function openInputFile(
+  path: string,
+  format?: PointFormat,
+  signal?: AbortSignal,
+): Promise<InputFile> {
   const size = path === '-' ? undefined : await sizeOf(path)
   let position = 0
   async function* raw(): AsyncGenerator<Uint8Array> {
     const source = path === '-' ? process.stdin : createReadStream(path, { highWaterMark: 262_144 })
+    if (signal !== undefined) addAbortSignal(signal, source)
     for await (const chunk of source as AsyncIterable<Buffer>) {
       position += chunk.length
       yield chunk
@@ -31,13 +37,15 @@ export async function openInputFile(path: string, format?: PointFormat): Promise
   }
   const iterator = decompressed(raw(), { encoding: 'detect' })
   let head = Buffer.alloc(0)
-  while (head.length < FORMAT_SAMPLE_BYTES) {
+  // With a known format nothing is waited for: lines may come one by one.
+  const wanted = format === undefined ? FORMAT_SAMPLE_BYTES : 0
+  while (head.length < wanted) {
     const next = await iterator.next()
     if (next.done === true) break
     head = Buffer.concat([head, next.value])
   }
   async function* bytes(): AsyncGenerator<Uint8Array> {
-    yield head
+    if (head.length > 0) yield head
     yield* iterator
   }
   return {

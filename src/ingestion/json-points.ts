@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { lineTooLong } from './line-blocks.ts'
-import { parseLoosely, syntaxProblem } from './ndjson-points.ts'
+import { addText } from './ndjson-points.ts'
 import { INPUT_LIMITS, type ParsedChunk, type ParseOptions } from './parsed-points.ts'
 import { PointCollector } from './point-collector.ts'
 
@@ -38,18 +38,7 @@ function addElement(collector: PointCollector, bytes: Buffer, element: number): 
     collector.reject(element, 'point: not valid UTF-8')
     return
   }
-  const text = bytes.toString('utf8')
-  let record: unknown
-  try {
-    record = JSON.parse(text)
-  } catch (error) {
-    record = parseLoosely(text)
-    if (record === undefined) {
-      collector.reject(element, `point: not valid JSON (${syntaxProblem(error)})`)
-      return
-    }
-  }
-  collector.addRecord(record, element)
+  addText(collector, bytes.toString('utf8'), element)
 }
 
 /**

@@ -2,10 +2,11 @@ import { isUtf8 } from 'node:buffer'
 import { lineBlocks } from './line-blocks.ts'
 import type { ParsedChunk, ParseOptions } from './parsed-points.ts'
 import { PointCollector } from './point-collector.ts'
-import { shorten } from './series-table.ts'
+import { withPauses } from './with-pauses.ts'
 
 // A string that does not end is taken to the end of the text: otherwise each quote in it would be tried again.
 const STRING_OR_BARE_WORD = /"(?:[^"\\]|\\[^])*(?:"|\\?$)|-?\b(?:Infinity|NaN)\b/g
+const OBJECT_OPEN = 0x7b
 const LONGEST_LOOSE = 65_536
 
 /** Points of newline-delimited JSON, in chunks; see {@link parsePoints}. */
@@ -15,7 +16,14 @@ export async function* parseNdjson(
 ): AsyncGenerator<ParsedChunk> {
   const collector = new PointCollector(options)
   let line = 0
-  for await (const block of lineBlocks(input, () => line)) {
+  for await (const block of withPauses(
+    lineBlocks(input, () => line),
+    options.flushAfterMs,
+  )) {
+    if (block === undefined) {
+      if (collector.pending) yield collector.take()
+      continue
+    }
     const text = block.toString('utf8')
     const clean = isUtf8(block)
     let byte = 0
@@ -40,14 +48,19 @@ export async function* parseNdjson(
 }
 
 function addLine(collector: PointCollector, text: string, line: number): void {
+  if (text.charCodeAt(0) !== OBJECT_OPEN && text.trim() === '') return
+  addText(collector, text, line)
+}
+
+/** Adds the point that a text is, or refuses it. */
+export function addText(collector: PointCollector, text: string, line: number): void {
   let record: unknown
   try {
     record = JSON.parse(text)
   } catch (error) {
-    if (text.trim() === '') return
     record = parseLoosely(text)
     if (record === undefined) {
-      collector.reject(line, `point: not valid JSON (${syntaxProblem(error)})`)
+      collector.rejectBroken(line, error)
       return
     }
   }
@@ -55,7 +68,7 @@ function addLine(collector: PointCollector, text: string, line: number): void {
 }
 
 /** JSON with the bare words NaN and Infinity, which Python writes; undefined when it is no such thing either. */
-export function parseLoosely(text: string): unknown {
+function parseLoosely(text: string): unknown {
   if (text.length > LONGEST_LOOSE || !/NaN|Infinity/.test(text)) return undefined
   const quoted = text.replaceAll(STRING_OR_BARE_WORD, (token) =>
     token.startsWith('"') ? token : `"${token}"`,
@@ -65,11 +78,4 @@ export function parseLoosely(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** What the JSON parser objects to, without the text it quotes. */
-export function syntaxProblem(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  const problem = message.replace(/, ".*$/s, '').replace(/ in JSON/, '')
-  return /end of (JSON )?input|Unterminated/.test(problem) ? 'it ends too early' : shorten(problem)
 }

@@ -52,6 +52,8 @@ export interface ParseOptions {
   readonly maxSeries?: number
   /** Refused lines listed with their reason over the whole input; 100 unless told. */
   readonly maxRejectedListed?: number
+  /** NDJSON: a chunk need not be full when nothing came for so long, as from a program that writes a line now and then. */
+  readonly flushAfterMs?: number
   /** CSV: columns named by the user instead of recognised. */
   readonly columns?: ColumnOverrides
   /** CSV: without a time column, take row numbers as times, this many milliseconds apart, instead of an error. */

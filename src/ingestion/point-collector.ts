@@ -1,8 +1,11 @@
+import { NomalyError } from '../errors.ts'
 import { POINT_LIMITS, type SeriesKey } from '../metrics/metrics-engine.ts'
 import { CHUNK_POINTS, type ParsedChunk, type ParseOptions, type RejectedLine } from './parsed-points.ts'
 import { parseTime } from './parse-time.ts'
-import { describe, SeriesTable } from './series-table.ts'
+import { describe, SeriesTable, shorten } from './series-table.ts'
 
+/** Lines that are no JSON, before it is asked whether most are. */
+const MAX_BROKEN = 10_000
 const TIME_EXPECTED = 'expected ISO 8601 (2026-01-31T12:00:00Z) or a number since 1970 in s, ms, µs or ns'
 const WORDS: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity, '-Infinity': -Infinity }
 
@@ -17,6 +20,7 @@ export class PointCollector {
   #rejected: RejectedLine[] = []
   #rejectedTotal = 0
   #mayList: number
+  #broken = 0
 
   constructor(options: Pick<ParseOptions, 'maxRejectedListed' | 'maxSeries'> = {}) {
     this.table = new SeriesTable(options.maxSeries)
@@ -38,6 +42,22 @@ export class PointCollector {
     if (this.#mayList === 0) return
     this.#mayList -= 1
     this.#rejected.push({ line, reason })
+  }
+
+  /**
+   * Refuses what is no JSON. Throws `invalid_input` when nearly all of a long input is none: each costs microseconds, and
+   * whoever sent it is better told at once.
+   */
+  rejectBroken(line: number, error: unknown): void {
+    this.#broken += 1
+    if (this.#broken > MAX_BROKEN && this.#broken * 2 > line) {
+      const reason = `${this.#broken.toLocaleString('en')} of the first ${line.toLocaleString('en')} are not JSON`
+      throw new NomalyError('invalid_input', `These are hardly lines of JSON: ${reason}.`, {
+        hint: 'Say which format it is: NDJSON, JSON or CSV.',
+        problems: [{ field: 'body', reason }],
+      })
+    }
+    this.reject(line, `point: not valid JSON (${syntaxProblem(error)})`)
   }
 
   /** Adds a point whose parts are known to be good. */
@@ -124,6 +144,13 @@ export class PointCollector {
     this.#rejectedTotal = 0
     return chunk
   }
+}
+
+/** What the JSON parser objects to, without the text it quotes. */
+function syntaxProblem(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const problem = message.replace(/, ".*$/s, '').replace(/ in JSON/, '')
+  return /end of (JSON )?input|Unterminated/.test(problem) ? 'it ends too early' : shorten(problem)
 }
 
 /** Why a value beyond the limit is refused. */

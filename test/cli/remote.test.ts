@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
+import { eventually, startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
 import { runCli, type CliResult } from './run-cli.ts'
 
 let nomaly: TestNomaly
@@ -69,6 +71,23 @@ describe('the command line against a server', () => {
       { metric: 'load', tags: { host: 'web-1' } },
     ])
     expect(await json('series', 'list', 'servers', '--tag', 'host=web-2')).toEqual([])
+  })
+
+  it('sends lines that come one by one, and ends in order when it is interrupted', async () => {
+    const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+    const child = spawn(process.execPath, [main, 'ingest', '-', '-f', 'ndjson', '-d', 'live'], {
+      env: { NOMALY_URL: nomaly.url, NOMALY_API_KEY: nomaly.tenant.key },
+      stdio: ['pipe', 'ignore', 'pipe'],
+    })
+    const closed = new Promise<number | null>((resolve) => child.on('close', resolve))
+    child.stdin.write('{"time":"2026-01-01T00:00:00Z","value":1}\n')
+    await eventually(async () => {
+      const { status, body } = await nomaly.request('GET', '/v1/datasets/live')
+      return status === 200 && body.latestAt !== null
+    })
+    child.kill('SIGINT')
+    expect(await closed).toBe(130)
+    await nomaly.request('DELETE', '/v1/datasets/live')
   })
 
   it('finds the spike with a job that runs once, and follows it to its end', async () => {

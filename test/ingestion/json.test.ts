@@ -136,6 +136,31 @@ describe('NDJSON', () => {
     expect(rejectedTotal).toBe(500)
   })
 
+  it('gives what it has when nothing comes for a while, if told to', async () => {
+    const said: string[] = []
+    let goOn = (): void => undefined
+    async function* slowly(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from(`${POINT}\n${POINT}\n{"time":`)
+      await new Promise<void>((resolve) => (goOn = resolve))
+      said.push('went on')
+      yield Buffer.from(`"${TIME}","value":2}\n`)
+    }
+    for await (const { points } of parsePoints('ndjson', slowly(), { flushAfterMs: 5 })) {
+      said.push(points.values.join())
+      goOn()
+    }
+    expect(said).toEqual(['1,1', 'went on', '2'])
+  })
+
+  it('gives up on a long input that is hardly JSON, and not on one that mostly is', async () => {
+    await expect(readPoints('ndjson', 'a,b\n'.repeat(20_000))).rejects.toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining('10,001 of the first 10,001 are not JSON'),
+    })
+    const { points, rejectedTotal } = await readPoints('ndjson', `${POINT}\n${POINT}\n{x}\n`.repeat(11_000))
+    expect({ points: points.length, rejectedTotal }).toEqual({ points: 22_000, rejectedTotal: 11_000 })
+  })
+
   it('gives chunks of at most 10,000 points whose keys are only theirs', async () => {
     const text = Array.from({ length: 25_000 }, (_, at) =>
       line({ time: 1.7e12 + at, metric: `m${Math.floor(at / 10_000)}` }),

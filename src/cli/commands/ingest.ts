@@ -49,7 +49,7 @@ async function ingest(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const file = await openInputFile(path, flags.format)
+  const file = await openInputFile(path, flags.format, signal)
   const created = await ensureDataset(client, flags.dataset)
   const report = await ingestFile(client, flags.dataset, file, columnOverrides(flags), signal)
   const job = flags.detect === true ? await ensureJob(client, flags.dataset) : undefined
