@@ -26,6 +26,7 @@ export interface ApiServer extends AsyncDisposable {
 
 /** Ports that are tried after the configured one. */
 const PORT_TRIES = 100
+const IDLE_CHECK_MS = 50
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 
 /** Starts to listen, on the next free port where the configured one is taken. */
@@ -34,7 +35,12 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const publicHost = config.publicUrl === undefined ? undefined : new URL(config.publicUrl).hostname
   // On a network address any name may be right, unless the public one is known.
   const isOpen = !LOOPBACK.has(config.host) && publicHost === undefined
-  const allowed = new Set([...LOOPBACK, '[::1]', config.host, ...(publicHost === undefined ? [] : [publicHost])])
+  const allowed = new Set([
+    ...LOOPBACK,
+    '[::1]',
+    config.host,
+    ...(publicHost === undefined ? [] : [publicHost]),
+  ])
   const app = await buildApp({
     ...options,
     allowedHosts: () => (isOpen ? undefined : allowed),
@@ -48,11 +54,31 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   }
   const { port } = app.server.address() as AddressInfo
   const host = config.host === '0.0.0.0' || config.host === '::' ? 'localhost' : config.host
-  const url = config.publicUrl?.replace(/\/$/, '') ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-  return { url, port, [Symbol.asyncDispose]: () => app.close() }
+  const url =
+    config.publicUrl?.replace(/\/$/, '') ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return { url, port, [Symbol.asyncDispose]: () => close(app, config.drainTimeoutMs) }
 }
 
-async function listen(app: Awaited<ReturnType<typeof buildApp>>, config: Config, log: (message: string) => void): Promise<void> {
+/**
+ * Lets requests under way finish. Their connections must go with their answers: clients keep them open, and the server would
+ * wait for each until its idle time is over.
+ */
+async function close(app: Awaited<ReturnType<typeof buildApp>>, drainTimeoutMs: number): Promise<void> {
+  const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS)
+  const late = setTimeout(() => app.server.closeAllConnections(), drainTimeoutMs)
+  try {
+    await app.close()
+  } finally {
+    clearInterval(idle)
+    clearTimeout(late)
+  }
+}
+
+async function listen(
+  app: Awaited<ReturnType<typeof buildApp>>,
+  config: Config,
+  log: (message: string) => void,
+): Promise<void> {
   for (let port = config.port; ; port++) {
     try {
       await app.listen({ host: config.host, port })
@@ -61,10 +87,14 @@ async function listen(app: Awaited<ReturnType<typeof buildApp>>, config: Config,
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EADDRINUSE' && port < Math.min(65_535, config.port + PORT_TRIES)) continue
-      throw new NomalyError('unavailable', `It cannot listen on ${config.host}:${port} (${code ?? String(error)}).`, {
-        hint: 'Set NOMALY_HOST and NOMALY_PORT to an address of this machine and a port that is free.',
-        cause: error,
-      })
+      throw new NomalyError(
+        'unavailable',
+        `It cannot listen on ${config.host}:${port} (${code ?? String(error)}).`,
+        {
+          hint: 'Set NOMALY_HOST and NOMALY_PORT to an address of this machine and a port that is free.',
+          cause: error,
+        },
+      )
     }
   }
 }
@@ -72,5 +102,7 @@ async function listen(app: Awaited<ReturnType<typeof buildApp>>, config: Config,
 /** The built dashboard, beside the published code or in the checkout's `dist`. */
 function findDashboard(): string {
   const published = join(import.meta.dirname, '..', 'dashboard')
-  return existsSync(join(published, 'index.html')) ? published : join(import.meta.dirname, '..', '..', 'dist', 'dashboard')
+  return existsSync(join(published, 'index.html'))
+    ? published
+    : join(import.meta.dirname, '..', '..', 'dist', 'dashboard')
 }
