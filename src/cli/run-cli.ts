@@ -75,11 +75,13 @@ async function addCommands(program: Command, args: readonly string[]): Promise<v
   }
 }
 
-/** `nomaly … | head` ends our output before we are done: that is no error. */
+/** `nomaly … | head` ends our output before we are done: that is no error. A terminal that was closed answers EIO. */
 function dieQuietlyOnClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+      // What waits for a signal to end, a server, still has to end in order, with its database.
+      if (process.listenerCount('SIGTERM') > 0) return
       process.exit(EXIT_CODES.ok)
     })
   }
