@@ -80,8 +80,8 @@ function dieQuietlyOnClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
-      // What waits for a signal to end, a server, still has to end in order, with its database.
-      if (process.listenerCount('SIGTERM') > 0) return
+      // A server, which alone listens for a terminal that goes, still has to end in order, with its database.
+      if (process.listenerCount('SIGHUP') > 0) return
       process.exit(EXIT_CODES.ok)
     })
   }
