@@ -77,6 +77,7 @@ function toKnownError(error: FastifyError): NomalyError | undefined {
   if (error.validation !== undefined) {
     const part = error.validationContext ?? 'body'
     const problems = (error.validation as unknown as ValidationEntry[]).flatMap((entry) => toFieldProblems(entry, part))
+    if (problems.length === 0) problems.push({ field: part, reason: 'is not valid' })
     return new NomalyError('invalid_input', `${problems[0]!.field} ${problems[0]!.reason}.`, {
       problems: problems.slice(0, 20),
       hint: 'The reference of all routes is at /docs.',
@@ -93,6 +94,8 @@ function toKnownError(error: FastifyError): NomalyError | undefined {
 }
 
 function toFieldProblems(entry: ValidationEntry, part: string): FieldProblem[] {
+  // What `additionalProperties: false` says of each property is said below, by name.
+  if (entry.keyword === 'boolean') return []
   const path = (entry.instancePath ?? '').slice(1).replaceAll('/', '.')
   const join = (name: string): string => (path === '' ? name : `${path}.${name}`)
   const { params = {} } = entry
@@ -100,7 +103,7 @@ function toFieldProblems(entry: ValidationEntry, part: string): FieldProblem[] {
     return (params['requiredProperties'] as string[]).map((name) => ({ field: join(name), reason: 'is missing' }))
   if (entry.keyword === 'additionalProperties')
     return (params['additionalProperties'] as string[]).map((name) => ({
-      field: join(name.slice(0, 100)),
+      field: join(name.trim() === '' ? JSON.stringify(name) : name.slice(0, 100)),
       reason: 'is not known here',
     }))
   return [{ field: path === '' ? part : path, reason: entry.message ?? 'is not valid' }]

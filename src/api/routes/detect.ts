@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { validateDetectorSettings } from '../../detection/algorithms.ts'
 import { type DetectedSeries, detectPoints } from '../../workflows/detect-points.ts'
 import type { Api } from '../api.ts'
+import { untilAbandoned } from '../plugins/abandonment.ts'
 import { findingFields } from '../schemas/anomalies.ts'
 import { AlgorithmName } from '../schemas/detectors.ts'
 import { problems } from '../schemas/shared.ts'
@@ -50,7 +51,7 @@ export function registerDetectRoutes(app: Api, limits: PointLimits): void {
         },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { algorithm, budgetAlarms, budgetPerSeconds, band = false } = request.query
       const settings = validateDetectorSettings({
         ...(algorithm === undefined ? {} : { algorithm }),
@@ -59,7 +60,7 @@ export function registerDetectRoutes(app: Api, limits: PointLimits): void {
           : { budget: { alarms: budgetAlarms ?? 1, perSeconds: budgetPerSeconds ?? 604_800 } }),
       })
       const points = await readPointBody(request, { ...limits, maxPoints: MAX_POINTS })
-      const detected = await detectPoints(points, settings, { band, signal: request.signal })
+      const detected = await detectPoints(points, settings, { band, signal: untilAbandoned(reply) })
       return {
         series: detected.map((series) => presentSeries(series, settings.algorithm)),
         rejected: [...points.rejected],

@@ -8,6 +8,7 @@ import type { Store } from '../../store/store.ts'
 import { appendPoints, correctPoints } from '../../workflows/append-points.ts'
 import { type ReadPoints, readPoints } from '../../workflows/read-points.ts'
 import type { Api } from '../api.ts'
+import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { DatasetParams, problems } from '../schemas/shared.ts'
@@ -66,7 +67,7 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
       const { scope } = identityOf(request)
       const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
       const points = await readPointBody(request, limits)
-      const { value, position } = await appendPoints(store, scope, dataset, points, request.signal)
+      const { value, position } = await appendPoints(store, scope, dataset, points, untilAbandoned(reply))
       inserted.inc(value.inserted)
       replyPosition(reply, position)
       return { ...value, rejected: [...value.rejected], ...(points.columns === undefined ? {} : { columns: points.columns }) }
@@ -98,7 +99,7 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
       const { scope } = identityOf(request)
       const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
       const points = await readPointBody(request, limits)
-      const { value, position } = await correctPoints(store, scope, dataset, points, request.signal)
+      const { value, position } = await correctPoints(store, scope, dataset, points, untilAbandoned(reply))
       replyPosition(reply, position)
       return { ...value, rejected: [...value.rejected], ...(points.columns === undefined ? {} : { columns: points.columns }) }
     },

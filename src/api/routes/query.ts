@@ -4,6 +4,7 @@ import { invalidField } from '../../errors.ts'
 import type { MetricBucket } from '../../metrics/metrics-engine.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
+import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { Instant, parseRange, problems, SeriesParams } from '../schemas/shared.ts'
 import { findSeries } from './series.ts'
@@ -43,11 +44,11 @@ export function registerQueryRoutes(app: Api, store: Store): void {
         response: { 200: Buckets, ...problems },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
       const { bucketSeconds } = request.query
-      const [answer] = await readBuckets(store, scope, [series.id], parseRange(request.query), bucketSeconds, request.signal)
+      const [answer] = await readBuckets(store, scope, [series.id], parseRange(request.query), bucketSeconds, untilAbandoned(reply))
       return answer!
     },
   )
@@ -70,11 +71,11 @@ export function registerQueryRoutes(app: Api, store: Store): void {
         response: { 200: Type.Object({ series: Type.Array(Buckets) }), ...problems },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { scope } = identityOf(request)
       const { seriesIds, bucketSeconds } = request.body
       return {
-        series: await readBuckets(store, scope, seriesIds, parseRange(request.body), bucketSeconds, request.signal),
+        series: await readBuckets(store, scope, seriesIds, parseRange(request.body), bucketSeconds, untilAbandoned(reply)),
       }
     },
   )

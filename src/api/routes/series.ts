@@ -5,6 +5,7 @@ import type { Series } from '../../metrics/metrics-engine.ts'
 import type { Store } from '../../store/store.ts'
 import { replayBand } from '../../workflows/replay-band.ts'
 import type { Api } from '../api.ts'
+import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import {
   DatasetParams,
@@ -109,7 +110,7 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
       const limit = request.query.limit ?? MAX_POINTS
-      const tail = await store.metrics.tail(scope, series.id, parseRange(request.query), limit + 1, request.signal)
+      const tail = await store.metrics.tail(scope, series.id, parseRange(request.query), limit + 1, untilAbandoned(reply))
       const skip = Math.max(0, tail.timesMs.length - limit)
       // Two hundred thousand numbers: the plain serializer is the fast one.
       return reply.serializer((payload: unknown) => JSON.stringify(payload)).send({
@@ -149,7 +150,7 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
       const job = await store.read(scope, 'latest').jobs.get(request.query.jobId)
-      const band = await replayBand(store, scope, job, series.id, parseRange(request.query), MAX_POINTS, request.signal)
+      const band = await replayBand(store, scope, job, series.id, parseRange(request.query), MAX_POINTS, untilAbandoned(reply))
       return reply
         .serializer((payload: unknown) => JSON.stringify(payload))
         .send({ seriesId: series.id, jobId: job.id, ...band })

@@ -3,6 +3,7 @@ import { NomalyError } from '../../errors.ts'
 import { createWebhook, deliverWebhook, parseWebhook, WEBHOOK_SETTING } from '../../notifications/webhook.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
+import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { problems } from '../schemas/shared.ts'
@@ -79,17 +80,24 @@ export function registerWebhookRoutes(app: Api, store: Store, privateAddresses: 
         response: { 200: Type.Object({ delivered: Type.Boolean() }), ...problems },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const webhook = parseWebhook(await store.read(identityOf(request).scope, 'latest').settings.get(WEBHOOK_SETTING))
       if (webhook === undefined)
         throw new NomalyError('conflict', 'No webhook is set.', { hint: 'Set one with PUT /v1/webhook.' })
       const now = new Date()
       const payload = { type: 'webhook.test', timestamp: now.toISOString(), data: {} }
-      await deliverWebhook(webhook, `test_${now.getTime()}`, payload, {
-        privateAddresses,
-        signal: request.signal,
-        nowMs: now.getTime(),
-      })
+      try {
+        await deliverWebhook(webhook, `test_${now.getTime()}`, payload, {
+          privateAddresses,
+          signal: untilAbandoned(reply),
+          nowMs: now.getTime(),
+        })
+      } catch (error) {
+        // Not this server is unavailable: the receiver is.
+        if (!(error instanceof NomalyError) || error.code !== 'unavailable') throw error
+        const { message, hint, cause } = error
+        throw new NomalyError('conflict', message, { cause, ...(hint === undefined ? {} : { hint }) })
+      }
       return { delivered: true }
     },
   )
