@@ -16,11 +16,14 @@ export interface KillPlan {
   readonly delayMs: number
   /** Kills while it starts again, so many milliseconds after each launch. */
   readonly recoveryKillsMs: readonly number[]
-  /** When detection is killed: a share of the undisturbed duration, or right after so many points of the long series. */
-  readonly detection: { readonly share: number } | { readonly points: number }
+  /** When detection is killed: after a share of the undisturbed duration, or so long after the first checkpoint of the long series. */
+  readonly detection: { readonly share?: number; readonly afterCheckpointMs?: number }
 }
 
 const REQUESTS = 40
+
+/** More points than all short series have, which are looked at first: from here on it is the long one. */
+const MORE_THAN_SHORT = 13_000
 
 /** What an undisturbed run of the same data finds. */
 export interface Undisturbed {
@@ -54,7 +57,7 @@ export function planOf(seed: number, dataSeeds: number): KillPlan {
     acknowledgedBefore: Math.floor(random() * (REQUESTS - 4)),
     delayMs: random() * 40,
     recoveryKillsMs: seed % 2 === 1 ? [random() * 1_500] : [],
-    detection: random() < 0.5 ? { share: random() } : { points: 20_000 + random() * 34_000 },
+    detection: random() < 0.5 ? { share: random() } : { afterCheckpointMs: random() * 150 },
   }
 }
 
@@ -127,9 +130,10 @@ export async function runKilled(
   if (jobId === undefined) {
     await load.sendAll(again, plan.lanes)
     jobId = await createJob(installation, 'killed', plan.kind)
-    await ('share' in plan.detection
+    const { afterCheckpointMs = 0 } = plan.detection
+    await (plan.detection.share !== undefined
       ? sleep(plan.detection.share * undisturbed.durationMs)
-      : untilScanned(installation, jobId, plan.detection.points))
+      : untilScanned(installation, jobId, MORE_THAN_SHORT).then(() => sleep(afterCheckpointMs)))
   } else {
     const before = load.acknowledged.size
     const resending = load.send(again, plan.lanes)
@@ -207,7 +211,8 @@ class Load {
   }
 
   async untilAcknowledged(count: number): Promise<void> {
-    while (this.acknowledged.size < count) await sleep(1)
+    const until = Date.now() + 60_000
+    while (this.acknowledged.size < count && Date.now() < until) await sleep(1)
   }
 }
 
@@ -227,14 +232,23 @@ async function lastRun(installation: Installation, jobId: string): Promise<any> 
 async function untilScanned(installation: Installation, jobId: string, points: number): Promise<void> {
   for (;;) {
     const run = await lastRun(installation, jobId)
-    if (run.pointsScanned >= points || run.status === 'completed') return
+    if (run.pointsScanned >= points || !['pending', 'running'].includes(run.status)) return
     await sleep(3)
   }
 }
 
-async function untilTakenOver(installation: Installation, jobId: string, attempt: number): Promise<number> {
-  while ((await lastRun(installation, jobId)).attempt <= attempt) await sleep(10)
-  return Date.now()
+/** When the run was taken up again; `undefined` where it had ended between the last look and the kill. */
+async function untilTakenOver(
+  installation: Installation,
+  jobId: string,
+  attempt: number,
+): Promise<number | undefined> {
+  for (const until = Date.now() + 60_000; Date.now() < until; await sleep(10)) {
+    const run = await lastRun(installation, jobId)
+    if (run.attempt > attempt) return Date.now()
+    if (run.status !== 'running') return undefined
+  }
+  throw new Error('The run was not taken over.')
 }
 
 /** Waits until a job that runs once has ended, or a stream has seen every point. Every point counts once, however often it was looked at. */

@@ -1,0 +1,314 @@
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { Database, type DatabaseOptions } from '../../src/database/database.ts'
+import type { Connection } from '../../src/database/connection.ts'
+import { sqlState } from '../../src/database/database-errors.ts'
+import { pruneHistory } from '../../src/store/relay.ts'
+import { createMigratedDatabase, eventually } from '../support/nomaly.ts'
+import type { TestDatabase } from '../support/postgres.ts'
+
+let testDatabase: TestDatabase
+let databaseUrl: string
+
+beforeAll(async () => {
+  ;({ database: testDatabase, databaseUrl } = await createMigratedDatabase())
+  await admin(`create table public.things (name text primary key, other text);
+    create table public.pairs (id int primary key, twin int references public.pairs deferrable initially deferred);
+    grant all on public.things, public.pairs to nomaly_app, nomaly_system`)
+})
+afterAll(() => testDatabase?.drop())
+
+/** Runs statements as superuser, on a connection of its own. */
+async function admin<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: testDatabase.adminUrl })
+  await client.connect()
+  try {
+    return (await client.query<Row>(text, values)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+function open(changes: Partial<DatabaseOptions> = {}): Database {
+  const database = new Database({
+    url: databaseUrl,
+    applicationName: 'database.test',
+    maxConnections: 4,
+    acquireTimeoutMs: 5_000,
+    statementTimeoutMs: 10_000,
+    commitTimeoutMs: 5_000,
+    log: () => {},
+    ...changes,
+  })
+  onTestFinished(() => database[Symbol.asyncDispose]())
+  return database
+}
+
+const app = { role: 'nomaly_app' } as const
+const latest = { role: 'nomaly_app', freshness: 'latest' } as const
+
+async function add(connection: Connection, name: string): Promise<void> {
+  await connection.query('insert into public.things (name) values ($1)', [name])
+}
+
+async function names(like: string): Promise<string[]> {
+  const rows = await admin<{ name: string }>(
+    'select name from public.things where name like $1 order by name',
+    [like],
+  )
+  return rows.map(({ name }) => name)
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  await eventually(async () => condition())
+}
+
+describe('a commit', () => {
+  test('answers a position that grows, and by which every reader sees it', async () => {
+    const database = open()
+    const reader = open()
+    let last = 0n
+    for (let round = 0; round < 50; round++) {
+      const { position } = await database.transaction(app, (connection) => add(connection, `seen ${round}`))
+      const lsn = toNumber(position.lsn)
+      expect(lsn).toBeGreaterThan(last)
+      last = lsn
+      const [row] = await reader.read(latest, (connection) =>
+        connection.query<{ there: number; written: boolean }>(
+          'select count(*)::int4 as there, pg_current_wal_insert_lsn() >= $2::pg_lsn as written from public.things where name = $1',
+          [`seen ${round}`, position.lsn],
+        ),
+      )
+      expect(row).toEqual({ there: 1, written: true })
+    }
+    const [control] = await admin<{ id: string; timeline: number }>(
+      'select system_identifier::text as id, (select timeline_id from pg_control_checkpoint()) as timeline from pg_control_system()',
+    )
+    expect(await database.position()).toMatchObject({ systemId: control!.id, timeline: control!.timeline })
+  })
+
+  test('has its record before the position: what was written by then includes the commit', async () => {
+    const database = open()
+    const { value: inside, position } = await database.transaction(app, async (connection) => {
+      await add(connection, 'record')
+      const [row] = await connection.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn')
+      return row!.lsn
+    })
+    // Inside the transaction neither the marker nor the commit record is there yet.
+    expect(toNumber(position.lsn)).toBeGreaterThan(toNumber(inside))
+  })
+
+  test('leaves one marker each, which is pruned once it is old', async () => {
+    const database = open()
+    await admin('delete from nomaly.commit_markers')
+    await database.transaction(app, (connection) => add(connection, 'marked'))
+    await database.transaction(app, (connection) => add(connection, 'marked too'))
+    expect(await admin('select from nomaly.commit_markers')).toHaveLength(2)
+    await admin(
+      `update nomaly.commit_markers set written_at = now() - interval '25 hours'
+       where marker = (select marker from nomaly.commit_markers limit 1)`,
+    )
+    await pruneHistory(database)
+    // That of the other transaction, and that of the pruning itself.
+    expect(await admin('select from nomaly.commit_markers')).toHaveLength(2)
+    expect(
+      await admin("select from nomaly.commit_markers where written_at < now() - interval '1 hour'"),
+    ).toEqual([])
+  })
+
+  test('that a deferred constraint refuses stores nothing and says which', async () => {
+    const database = open()
+    const failure = await database
+      .transaction(app, (connection) => connection.query('insert into public.pairs values (1, 2)'))
+      .catch((error: unknown) => error)
+    expect(sqlState(failure)).toBe('23503')
+    expect(await admin('select from public.pairs')).toEqual([])
+    await database.transaction(app, (connection) => add(connection, 'after the refusal'))
+  })
+})
+
+describe('a failure', () => {
+  test('in the work undoes all of it, and the connection serves the next', async () => {
+    const database = open({ maxConnections: 1 })
+    const failing = database.transaction(app, async (connection) => {
+      await add(connection, 'undone')
+      throw new Error('not today')
+    })
+    await expect(failing).rejects.toThrow('not today')
+    await database.transaction(app, (connection) => add(connection, 'done'))
+    expect(await names('undone')).toEqual([])
+    expect(await names('done')).toEqual(['done'])
+  })
+
+  test('of a statement that the work overlooks does not let the rest commit', async () => {
+    const database = open({ maxConnections: 1 })
+    const failing = database.transaction(app, async (connection) => {
+      await add(connection, 'overlooked')
+      await connection.query('select 1 / 0').catch(() => {})
+    })
+    await expect(failing).rejects.toThrow()
+    expect(await names('overlooked')).toEqual([])
+    await database.transaction(app, (connection) => add(connection, 'after the overlooked one'))
+  })
+
+  test('by a statement that takes too long is a timeout', async () => {
+    const database = open({ maxConnections: 1 })
+    const slow = database.transaction({ ...app, timeoutMs: 100 }, (connection) =>
+      connection.query('select pg_sleep(30)'),
+    )
+    await expect(slow).rejects.toMatchObject({ name: 'NomalyError', code: 'timeout', httpStatus: 504 })
+    // The limit was that transaction's own.
+    await database.transaction(app, (connection) => connection.query('select pg_sleep(0.3)'))
+  })
+
+  test('to get a connection says within the limit that the database is busy', async () => {
+    const database = open({ maxConnections: 1, acquireTimeoutMs: 300 })
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    const holder = database.transaction(app, () => held)
+    await until(() => database.poolUse.total === 1 && database.poolUse.idle === 0)
+    const startedAt = Date.now()
+    const waiting = database.read(latest, (connection) => connection.query('select 1 as one'))
+    await expect(waiting).rejects.toMatchObject({
+      code: 'overloaded',
+      hint: expect.stringContaining('CONNECTIONS'),
+    })
+    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(250)
+    release()
+    await holder
+    await database.read(latest, (connection) => connection.query('select 1 as one'))
+  })
+
+  test('of the connection in the middle stores nothing, says so, and the pool recovers', async () => {
+    const database = open({ maxConnections: 1 })
+    const killed = database.transaction(app, async (connection) => {
+      await add(connection, 'killed')
+      const [row] = await connection.query<{ pid: number }>('select pg_backend_pid() as pid')
+      await admin('select pg_terminate_backend($1, 5000)', [row!.pid])
+      await add(connection, 'after the kill')
+    })
+    await expect(killed).rejects.toMatchObject({ code: 'unavailable', retryAfterSeconds: expect.any(Number) })
+    expect(await names('%kill%')).toEqual([])
+    await database.transaction(app, (connection) => add(connection, 'recovered'))
+    expect(database.poolUse).toMatchObject({ total: 1, idle: 1 })
+  })
+
+  test('of idle connections is not felt', async () => {
+    const database = open()
+    await Promise.all(
+      Array.from({ length: 3 }, () => database.transaction(app, (c) => c.query('select pg_sleep(0.05)'))),
+    )
+    await admin(
+      "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'database.test' and datname = current_database()",
+    )
+    await until(() => database.poolUse.total === 0)
+    await database.transaction(app, (connection) => add(connection, 'after the idle ones'))
+  })
+})
+
+describe('a signal', () => {
+  test('cancels the running statement at once and gives the connection back', async () => {
+    const database = open({ maxConnections: 1 })
+    const controller = new AbortController()
+    const reason = new Error('nobody waits any more')
+    const sleeping = database.transaction({ ...app, signal: controller.signal }, async (connection) => {
+      await add(connection, 'cancelled')
+      setTimeout(() => controller.abort(reason), 50)
+      await connection.query('select pg_sleep(9)')
+    })
+    const startedAt = Date.now()
+    await expect(sleeping).rejects.toBe(reason)
+    // Far from the nine seconds of the statement.
+    expect(Date.now() - startedAt).toBeLessThan(5_000)
+    expect(await names('cancelled')).toEqual([])
+    await database.transaction(app, (connection) => add(connection, 'not hit by a late cancel'))
+    await eventually(async () => {
+      const rows = await admin(
+        "select from pg_stat_activity where query like '%pg_sleep(9)%' and pid <> pg_backend_pid() and state = 'active'",
+      )
+      return rows.length === 0
+    })
+  })
+
+  test('that comes while no statement runs undoes the work all the same, and nothing of it is committed by the next user', async () => {
+    const database = open({ maxConnections: 1 })
+    const controller = new AbortController()
+    const aborted = database.transaction({ ...app, signal: controller.signal }, async (connection) => {
+      await add(connection, 'aborted quietly')
+      controller.abort(new Error('changed my mind'))
+    })
+    await expect(aborted).rejects.toThrow('changed my mind')
+    await database.transaction(app, (connection) => add(connection, 'the next user'))
+    expect(await names('aborted quietly')).toEqual([])
+  })
+
+  test('ends the wait for a connection', async () => {
+    const database = open({ maxConnections: 1, acquireTimeoutMs: 20_000 })
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    const holder = database.transaction(app, () => held)
+    await until(() => database.poolUse.idle === 0 && database.poolUse.total === 1)
+    const controller = new AbortController()
+    const waiting = database.transaction({ ...app, signal: controller.signal }, (connection) =>
+      add(connection, 'waiting'),
+    )
+    setTimeout(() => controller.abort(new Error('too long')), 50)
+    await expect(waiting).rejects.toThrow('too long')
+    release()
+    await holder
+    // The connection that came for the one that has gone serves others.
+    await database.transaction(app, (connection) => add(connection, 'after the wait'))
+    expect(await names('waiting')).toEqual([])
+  })
+
+  test('that was given before anything starts nothing', async () => {
+    const database = open()
+    const refused = database.transaction(
+      { ...app, signal: AbortSignal.abort(new Error('before')) },
+      (connection) => add(connection, 'never'),
+    )
+    await expect(refused).rejects.toThrow('before')
+    expect(database.poolUse.total).toBe(0)
+  })
+})
+
+describe('a read', () => {
+  test('sees one snapshot throughout', async () => {
+    const database = open()
+    const counts = await database.read(latest, async (connection) => {
+      const count = async (): Promise<number> =>
+        (
+          await connection.query<{ n: number }>(
+            "select count(*)::int4 as n from public.things where name = 'meanwhile'",
+          )
+        )[0]!.n
+      const before = await count()
+      await database.transaction(app, (other) => add(other, 'meanwhile'))
+      return [before, await count()]
+    })
+    expect(counts).toEqual([0, 0])
+    expect(await names('meanwhile')).toEqual(['meanwhile'])
+  })
+
+  test('cannot write', async () => {
+    const database = open()
+    const writing = database.read(latest, (connection) => add(connection, 'written by a read'))
+    expect(sqlState(await writing.catch((error: unknown) => error))).toBe('25006')
+    expect(await names('written by a read')).toEqual([])
+  })
+})
+
+test('work runs under the role and the tenant it was given, and under none afterwards', async () => {
+  const database = open({ maxConnections: 1 })
+  const scope = { tenantId: '11111111-2222-4333-8444-555555555555' }
+  const look = (connection: Connection): Promise<{ role: string; tenant: string | null }[]> =>
+    connection.query('select current_user::text as role, nomaly.current_tenant()::text as tenant')
+  const { value } = await database.transaction({ ...app, scope }, look)
+  expect(value).toEqual([{ role: 'nomaly_app', tenant: scope.tenantId }])
+  expect(await database.read({ ...latest, role: 'nomaly_system' }, look)).toEqual([
+    { role: 'nomaly_system', tenant: null },
+  ])
+})
+
+function toNumber(lsn: string): bigint {
+  const [high, low] = lsn.split('/') as [string, string]
+  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`)
+}
