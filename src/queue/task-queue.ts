@@ -104,7 +104,11 @@ export class TaskQueue {
     connection: Connection,
     name: N,
     payload: TaskPayloads[N],
-    options: { readonly key: string; readonly back: 'nomaly_app' | 'nomaly_system'; readonly delaySeconds?: number },
+    options: {
+      readonly key: string
+      readonly back: 'nomaly_app' | 'nomaly_system'
+      readonly delaySeconds?: number
+    },
   ): Promise<void> {
     await connection.as('nomaly_system', options.back, () =>
       this.#boss.send(name, payload, {
@@ -116,16 +120,22 @@ export class TaskQueue {
   }
 
   /** Works on tasks of one kind, some at once, until {@link stop}. */
-  async work<N extends TaskName>(
-    name: N,
-    concurrency: number,
-    handler: TaskHandler<N>,
-  ): Promise<void> {
-    await this.#boss.work<TaskPayloads[N]>(
+  async work<N extends TaskName>(name: N, concurrency: number, handler: TaskHandler<N>): Promise<void> {
+    for (let i = 0; i < concurrency; i++) await this.#workOneByOne(name, handler)
+  }
+
+  async #workOneByOne<N extends TaskName>(name: N, handler: TaskHandler<N>): Promise<void> {
+    let id: string | undefined
+    id = await this.#boss.work<TaskPayloads[N]>(
       name,
-      { localConcurrency: concurrency, batchSize: 1, pollingIntervalSeconds: 2, notifyPollingIntervalSeconds: 5 },
+      { batchSize: 1, pollingIntervalSeconds: 2, notifyPollingIntervalSeconds: 5 },
       async (tasks) => {
-        for (const task of tasks) await handler(task.data, task.signal)
+        try {
+          for (const task of tasks) await handler(task.data, task.signal)
+        } finally {
+          // Otherwise it would wait out its interval after each task, even with a thousand more waiting.
+          if (id !== undefined) this.#boss.notifyWorker(id)
+        }
       },
     )
   }
