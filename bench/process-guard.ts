@@ -9,7 +9,7 @@ export interface ProcessGuard {
 // Its input closes with the process that started it, however that ends.
 const SCRIPT = `
   cat > /dev/null
-  kill -KILL -- "-$1"
+  kill -KILL "-$1"
   pid=$(head -n 1 "$2/postmaster.pid") && ps -p "$pid" -o command= | grep -q -F "$2" && kill -QUIT "$pid"`
 
 /** Watches a process group, and the PostgreSQL server on `postgresDirectory`. */
