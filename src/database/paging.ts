@@ -37,13 +37,22 @@ export function decodeCursor<const P extends readonly ((value: unknown) => unkno
   throw invalidField('cursor', 'is not one that a previous page has given out', 'Start again without a cursor.')
 }
 
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** Whether PostgreSQL would read it: in its own form, of a day that exists. */
+function isTime(text: string): boolean {
+  const match = /^((?!0000)\d{4}-\d\d-\d\d) (([01]\d|2[0-3])(:[0-5]\d){2}(\.\d{1,6})?)\+00$/.exec(text)
+  if (match === null) return false
+  const ms = Date.parse(`${match[1]}T00:00:00Z`)
+  // JavaScript takes the 30th of February for the 2nd of March.
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(match[1]!)
+}
+
 /** Parsers of the kinds of keys that lists are ordered by. */
 export const cursorKey = {
-  uuid: (value: unknown): string | undefined =>
-    typeof value === 'string' && /^[0-9a-f-]{36}$/.test(value) ? value : undefined,
+  uuid: (value: unknown): string | undefined => (typeof value === 'string' && UUID.test(value) ? value : undefined),
   // Microseconds matter: a time cut to milliseconds would repeat or skip rows.
-  time: (value: unknown): string | undefined =>
-    typeof value === 'string' && /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00$/.test(value) ? value : undefined,
+  time: (value: unknown): string | undefined => (typeof value === 'string' && isTime(value) ? value : undefined),
   integer: (value: unknown): number | undefined => (Number.isSafeInteger(value) ? (value as number) : undefined),
   name: (value: unknown): string | undefined =>
     typeof value === 'string' && value.length <= 200 && !value.includes('\0') ? value : undefined,

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import type { Dataset } from '../../datasets/dataset.ts'
+import { DATASET_NAME, type Dataset } from '../../datasets/dataset.ts'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
@@ -8,7 +8,7 @@ import { replyPosition } from '../plugins/positions.ts'
 import { DatasetParams, NullableTime, PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/shared.ts'
 
 const DatasetName = Type.String({
-  pattern: '^[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}$',
+  pattern: DATASET_NAME.source,
   description: '1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID',
 })
 const Retention = Type.Enum(['forever', 'year', 'month', 'week'], { description: 'How long points are kept' })
@@ -21,7 +21,6 @@ const DatasetBody = Type.Object({
   seriesCount: Type.Integer(),
   latestAt: NullableTime,
 })
-const DROP_AGAIN_SECONDS = 60
 const tags = ['datasets']
 
 /** Sources of metric series. */
@@ -40,8 +39,7 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
     async (request) => {
       const { scope } = identityOf(request)
       const page = await store.read(scope, 'latest').datasets.list(pageRequest(request.query))
-      const items = await Promise.all(page.items.map((dataset) => present(store, scope, dataset)))
-      return { items, nextCursor: page.nextCursor }
+      return { items: await presentAll(store, scope, page.items), nextCursor: page.nextCursor }
     },
   )
 
@@ -135,23 +133,21 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { scope, actor } = identityOf(request)
-      const { value, position } = await store.transaction(scope, async (unit) => {
+      const { position } = await store.transaction(scope, async (unit) => {
         const dataset = await unit.datasets.get(request.params.dataset)
         await unit.datasets.remove(dataset.id)
         await unit.audit.record(actor, 'dataset.delete', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
         await unit.outbox.add('dataset', { id: dataset.id, change: 'deleted' })
-        await unit.queue.send('drop-source', { tenantId: scope.tenantId, sourceId: dataset.id }, dataset.id, DROP_AGAIN_SECONDS)
-        return dataset
+        // Points are removed by a task: no more can come, since a write asks whether its dataset is there.
+        await unit.queue.send('drop-source', { tenantId: scope.tenantId, sourceId: dataset.id }, dataset.id)
       })
-      // Points go at once where all is well. The task makes sure of it: this process may die now, and points may be on their way.
-      await store.metrics.dropSource(scope, value.id)
       replyPosition(reply, position)
       return reply.code(204).send(null)
     },
   )
 }
 
-async function present(store: Store, scope: TenantScope, dataset: Dataset): Promise<{
+interface PresentedDataset {
   id: string
   name: string
   description: string
@@ -159,15 +155,28 @@ async function present(store: Store, scope: TenantScope, dataset: Dataset): Prom
   createdAt: string
   seriesCount: number
   latestAt: string | null
-}> {
-  const { count, latestMs } = await store.metrics.summary(scope, dataset.id)
-  return {
-    id: dataset.id,
-    name: dataset.name,
-    description: dataset.description,
-    retention: dataset.retention,
-    createdAt: dataset.createdAt.toISOString(),
-    seriesCount: count,
-    latestAt: latestMs === undefined ? null : new Date(latestMs).toISOString(),
-  }
+}
+
+async function present(store: Store, scope: TenantScope, dataset: Dataset): Promise<PresentedDataset> {
+  const [presented] = await presentAll(store, scope, [dataset])
+  return presented!
+}
+
+async function presentAll(store: Store, scope: TenantScope, datasets: readonly Dataset[]): Promise<PresentedDataset[]> {
+  const summaries = await store.metrics.summaries(
+    scope,
+    datasets.map(({ id }) => id),
+  )
+  return datasets.map(({ id, name, description, retention, createdAt }) => {
+    const { count = 0, latestMs } = summaries.get(id) ?? {}
+    return {
+      id,
+      name,
+      description,
+      retention,
+      createdAt: createdAt.toISOString(),
+      seriesCount: count,
+      latestAt: latestMs === undefined ? null : new Date(latestMs).toISOString(),
+    }
+  })
 }
