@@ -73,7 +73,7 @@ export const nab: Benchmark = {
         checks.push(
           reported(`false incidents, budget of ${name}`, falseIncidentsPerSeriesDay, '/series/day'),
           reported(
-            `of those asked for, budget of ${name}`,
+            `false incidents, realised to asked, budget of ${name}`,
             (falseIncidentsPerSeriesDay * budget.perSeconds) / SECONDS_PER_DAY / budget.alarms,
             'ratio',
           ),
@@ -113,7 +113,7 @@ function quality(detections: readonly NabDetection[]): Check[] {
       '/series/day',
     ),
     reported(
-      'of those asked for, default budget',
+      'false incidents, realised to asked, default budget',
       found.falseIncidentsPerSeriesDay / DEFAULT_PER_DAY,
       'ratio',
     ),

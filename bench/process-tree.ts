@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 
 /** A process and all that it started, by id (Linux: read from /proc). */
 export async function descendants(root: number): Promise<number[]> {
@@ -24,7 +25,9 @@ export async function memoryByProgram(pids: readonly number[]): Promise<Map<stri
   const bytes = new Map<string, number>()
   for (const pid of pids) {
     try {
-      const name = (await readFile(`/proc/${pid}/comm`, 'utf8')).trim()
+      const title = (await readFile(`/proc/${pid}/comm`, 'utf8')).trim()
+      // What Node calls its main thread unless a program gives itself a title.
+      const name = title === 'MainThread' ? basename(await readlink(`/proc/${pid}/exe`)) : title
       const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
       const kib = Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1])
       bytes.set(name, (bytes.get(name) ?? 0) + kib * 1024)
