@@ -111,6 +111,8 @@ function gather(child: ChildProcess): Output {
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => {
       output.text = (output.text + text).slice(-20_000)
+      // A measurement of a server that warns is to be looked at.
+      for (const line of text.split('\n')) if (line.startsWith('{"level":')) console.error(line)
     })
   child.on('error', (error) => {
     output.text += `\n${String(error)}`
