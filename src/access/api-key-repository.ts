@@ -52,7 +52,7 @@ export class ApiKeyRepository {
     return { apiKey: toApiKey(row), key: token }
   }
 
-  /** @throws NomalyError `not_found` where the tenant has no such key. */
+  /** Ends a key, and the browsers that were signed in with it. @throws NomalyError `not_found` where the tenant has no such key. */
   async revoke(id: string): Promise<void> {
     const result = await this.#run(({ kysely }) =>
       kysely
@@ -63,6 +63,10 @@ export class ApiKeyRepository {
         .executeTakeFirst(),
     )
     if (result.numUpdatedRows === 0n) throw notFound('key', id)
+    await this.#run(async ({ kysely }) => {
+      await kysely.deleteFrom('sign_in_links').where('key_id', '=', id).execute()
+      await kysely.deleteFrom('browser_sessions').where('key_id', '=', id).execute()
+    })
   }
 }
 

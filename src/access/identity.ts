@@ -9,4 +9,6 @@ export interface Identity {
   /** For the audit log: `key:name` or `browser`. */
   readonly actor: string
   readonly via: 'key' | 'browser'
+  /** The key itself, or the one that the browser was signed in with; `undefined` for the link printed at the start. */
+  readonly keyId: string | undefined
 }

@@ -104,7 +104,7 @@ export class AnomalyRepository {
           .onConflict((conflict) =>
             conflict
               .columns(['job_id', 'series_id', 'started_at'])
-              .doUpdateSet({ ...columns, updated_at: new Date() })
+              .doUpdateSet({ ...columns, updated_at: sql`now()` })
               .where(
                 sql<boolean>`(anomalies.ended_at, anomalies.score, anomalies.ongoing, anomalies.explanation)
                   is distinct from (excluded.ended_at, excluded.score, excluded.ongoing, excluded.explanation)`,
@@ -119,6 +119,20 @@ export class AnomalyRepository {
     return { opened, updated }
   }
 
+  /** Ends what earlier runs left ongoing in a series that this run has looked at whole: it has told all that there is. */
+  async endOthers({ jobId, seriesId, runId }: FindingSource): Promise<void> {
+    await this.#run(({ kysely }) =>
+      kysely
+        .updateTable('anomalies')
+        .set({ ongoing: false, updated_at: sql`now()` })
+        .where('job_id', '=', jobId)
+        .where('series_id', '=', seriesId)
+        .where('run_id', '<>', runId)
+        .where('ongoing', '=', true)
+        .execute(),
+    )
+  }
+
   /** Notes what a person said of an anomaly. @throws NomalyError `not_found`. */
   async act(id: string, action: AnomalyAction, actor: string, note: string | undefined): Promise<Anomaly> {
     await this.#run(({ kysely }) =>
@@ -127,9 +141,9 @@ export class AnomalyRepository {
         .set({
           state: ANOMALY_ACTIONS[action],
           ...(note === undefined ? {} : { note }),
-          state_changed_at: new Date(),
+          state_changed_at: sql`now()`,
           state_changed_by: actor,
-          updated_at: new Date(),
+          updated_at: sql`now()`,
         })
         .where('id', '=', id)
         .execute(),

@@ -1,5 +1,6 @@
 import type { Selectable } from 'kysely'
 import type { Anomalies } from '../database/core-tables.ts'
+import { toTimestamp } from '../database/timestamp.ts'
 import type { Finding, Severity } from '../detection/finding.ts'
 import type { Anomaly, AnomalyState } from './anomaly.ts'
 import type { FindingSource } from './anomaly-repository.ts'
@@ -48,10 +49,10 @@ export function anomalyColumns(source: FindingSource, finding: Finding) {
     series_id: source.seriesId,
     metric: source.metric,
     tags: JSON.stringify(source.tags),
-    started_at: new Date(finding.startMs),
-    ended_at: new Date(finding.endMs),
-    detected_at: new Date(finding.detectedMs),
-    peak_at: new Date(finding.peakMs),
+    started_at: toTimestamp(finding.startMs),
+    ended_at: toTimestamp(finding.endMs),
+    detected_at: toTimestamp(finding.detectedMs),
+    peak_at: toTimestamp(finding.peakMs),
     observed: finding.observed,
     expected: finding.expected,
     lower_bound: finding.lower,

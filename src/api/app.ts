@@ -25,7 +25,7 @@ import { registerEventRoutes } from './routes/events.ts'
 import { registerHealthRoutes } from './routes/health.ts'
 import { registerJobRoutes } from './routes/jobs.ts'
 import { registerKeyRoutes } from './routes/keys.ts'
-import { registerPointRoutes } from './routes/points.ts'
+import { acceptPointFormats, registerPointRoutes } from './routes/points.ts'
 import { registerQueryRoutes } from './routes/query.ts'
 import { registerSeriesRoutes } from './routes/series.ts'
 import { registerWebhookRoutes } from './routes/webhook.ts'
@@ -83,7 +83,9 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   })
   await app.register(underPressure, {
     maxEventLoopDelay: 2_000,
-    pressureHandler: () => {
+    pressureHandler: (request) => {
+      // Restarting a process that is busy would make everything worse.
+      if (request.url === '/healthz') return
       throw new NomalyError('overloaded', 'The server is too busy to answer in time.', {
         hint: 'Send the request again in a moment.',
         retryAfterSeconds: 2,
@@ -99,13 +101,14 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   await registerOpenApi(app, options.version)
 
   await app.register(async (scope) => {
+    acceptPointFormats(scope as never)
     registerPointRoutes(scope as never, store, config, metrics.pointsInserted)
     registerDetectRoutes(scope as never, config)
   })
   await app.register(async (scope) => {
     acceptEmptyJson(scope as never)
     const routes = scope as unknown as Api
-    registerAccountRoutes(routes, store, options.version)
+    registerAccountRoutes(routes, store, options.version, config.publicUrl?.startsWith('https:') === true)
     registerDatasetRoutes(routes, store)
     registerSeriesRoutes(routes, store)
     registerQueryRoutes(routes, store)

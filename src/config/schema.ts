@@ -144,7 +144,7 @@ export const CONFIG_OPTIONS = {
   ),
   selfWatchSeconds: integer(
     'NOMALY_SELF_WATCH_SECONDS',
-    5,
+    10,
     [0, 3600],
     's',
     'How often the product records its own machine and database in the dataset `nomaly`; 0 turns it off.',

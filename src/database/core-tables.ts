@@ -84,6 +84,7 @@ export interface AuditLog {
 export interface BrowserSessions {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp;
+  key_id: string | null;
   last_seen_at: Generated<Timestamp>;
   role: string;
   tenant_id: string;
@@ -92,6 +93,7 @@ export interface BrowserSessions {
 
 export interface CommitMarkers {
   marker: string;
+  verdict: Generated<string>;
   written_at: Generated<Timestamp>;
 }
 
@@ -195,6 +197,7 @@ export interface Settings {
 export interface SignInLinks {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp;
+  key_id: string | null;
   role: string;
   tenant_id: string;
   token_hash: Buffer;

@@ -26,6 +26,11 @@ export function sqlState(error: unknown): string | undefined {
   return undefined
 }
 
+/** Whether the server refused a value: class 22 is "data exception", 23514 a check constraint (PostgreSQL manual, appendix A). */
+export function isRefusedValue(error: unknown): boolean {
+  return /^22...$|^23514$/.test(sqlState(error) ?? '')
+}
+
 /** Turns what the driver throws into an error that says what to do; leaves what it does not know as it is. */
 export function toNomalyError(error: unknown): unknown {
   if (error instanceof NomalyError || !(error instanceof Error)) return error

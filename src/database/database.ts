@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import type { TenantScope } from '../access/tenant-scope.ts'
-import { NomalyError } from '../errors.ts'
 import { Connection, type DatabaseRole, openingStatements } from './connection.ts'
+import { establishCommit } from './commit-outcome.ts'
 import { isConnectionLoss, toNomalyError } from './database-errors.ts'
 import type { Committed, Freshness, Position } from './position.ts'
 
@@ -72,21 +72,25 @@ export class Database implements AsyncDisposable {
     work: (connection: Connection) => Promise<T>,
   ): Promise<Committed<T>> {
     const marker = randomUUID()
-    return this.#withClient(options, async (client, stopCancelling) => {
-      await client.query(this.#opening('read write', options))
-      const value = await this.#rollingBack(client, () => work(new Connection(client)))
-      options.signal?.throwIfAborted()
-      // A commit that has begun is finished: cancelled half-way, its outcome would have to be guessed.
-      stopCancelling()
-      return { value, position: await this.#commit(client, marker) }
-    })
+    try {
+      return await this.#withClient(options, async (client, stopCancelling) => {
+        const value = await this.#inTransaction(client, 'read write', options, work)
+        // A commit that has begun is finished: cancelled half-way, its outcome would have to be guessed.
+        stopCancelling()
+        return { value, position: await this.#commit(client, marker, value) }
+      })
+    } catch (error) {
+      if (!(error instanceof UncertainCommit)) throw error
+      // Only now is the connection back in the pool: in a failover every one of them may be uncertain at once.
+      await establishCommit(marker, error.cause, (look) => this.#withClient({ role: 'nomaly_system' }, look))
+      return { value: error.value as T, position: await this.position() }
+    }
   }
 
   /** Runs `work` in one read-only transaction that sees one snapshot throughout. */
   async read<T>(options: ReadOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#withClient(options, async (client) => {
-      await client.query(this.#opening('read only', options))
-      const value = await this.#rollingBack(client, () => work(new Connection(client)))
+      const value = await this.#inTransaction(client, 'read only', options, work)
       await client.query('commit')
       return value
     })
@@ -95,8 +99,9 @@ export class Database implements AsyncDisposable {
   /** The position of the newest write, for readers that want to see everything so far. */
   async position(): Promise<Position> {
     return this.#withClient({ role: 'nomaly_system' }, async (client) => {
+      this.#systemId ??= await readSystemId(client)
       const result = await client.query<PositionRow>(POSITION_QUERY)
-      return this.#toPosition(client, result.rows[0]!)
+      return this.#toPosition(result.rows[0]!)
     })
   }
 
@@ -104,21 +109,12 @@ export class Database implements AsyncDisposable {
     await this.#pool.end()
   }
 
-  #opening(mode: 'read write' | 'read only', options: TransactionOptions): string {
-    return openingStatements(mode, options.role, options.scope, options.timeoutMs ?? this.#options.statementTimeoutMs)
-  }
-
   async #withClient<T>(
     options: TransactionOptions,
     work: (client: pg.PoolClient, stopCancelling: () => void) => Promise<T>,
   ): Promise<T> {
     options.signal?.throwIfAborted()
-    let client: pg.PoolClient
-    try {
-      client = await this.#pool.connect()
-    } catch (error) {
-      throw toNomalyError(error)
-    }
+    const client = await this.#acquire(options.signal)
     // A connection that breaks while it is checked out fails the query in flight; the event says nothing more.
     const onClientError = (): void => {}
     client.on('error', onClientError)
@@ -133,18 +129,51 @@ export class Database implements AsyncDisposable {
       return await work(client, stopCancelling)
     } catch (error) {
       if (isConnectionLoss(error) || error instanceof LostConnection) this.#broken.add(client)
+      if (error instanceof UncertainCommit) throw error
       if (options.signal?.aborted === true) throw options.signal.reason
       throw toNomalyError(error instanceof LostConnection ? error.cause : error)
     } finally {
       stopCancelling()
       client.off('error', onClientError)
-      client.release(this.#broken.has(client))
+      // Whatever went wrong above: no connection goes back into the pool inside a transaction.
+      client.release(this.#broken.has(client) || client.getTransactionStatus() !== 'I')
     }
   }
 
-  async #rollingBack<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {
+  /** Waits for a connection; one that comes after the caller has given up goes straight back. */
+  async #acquire(signal: AbortSignal | undefined): Promise<pg.PoolClient> {
+    const connecting = this.#pool.connect()
+    const abandoned = Promise.withResolvers<never>()
+    const abandon = (): void => abandoned.reject(signal?.reason)
+    signal?.addEventListener('abort', abandon, { once: true })
     try {
-      return await work()
+      return await Promise.race([connecting, abandoned.promise])
+    } catch (error) {
+      connecting.then(
+        (client) => client.release(),
+        () => {},
+      )
+      throw signal?.aborted === true ? signal.reason : toNomalyError(error)
+    } finally {
+      signal?.removeEventListener('abort', abandon)
+    }
+  }
+
+  /** Opens a transaction and runs `work` in it; whatever fails, the transaction is over when this throws. */
+  async #inTransaction<T>(
+    client: pg.PoolClient,
+    mode: 'read write' | 'read only',
+    options: TransactionOptions,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
+    try {
+      await client.query(openingStatements(mode, options.role, options.scope, timeoutMs))
+      // Asked for once per process, and before the first commit: after it nothing may fail any more.
+      if (mode === 'read write') this.#systemId ??= await readSystemId(client)
+      const value = await work(new Connection(client))
+      options.signal?.throwIfAborted()
+      return value
     } catch (error) {
       if (isConnectionLoss(error)) throw error
       try {
@@ -157,68 +186,23 @@ export class Database implements AsyncDisposable {
   }
 
   /** Writes the commit marker, commits and reads the position, in one round trip with a deadline. */
-  async #commit(client: pg.PoolClient, marker: string): Promise<Position> {
+  async #commit(client: pg.PoolClient, marker: string, value: unknown): Promise<Position> {
     const statement = `insert into nomaly.commit_markers (marker) values ('${marker}'); commit; ${POSITION_QUERY}`
     try {
       const results = (await withDeadline(
         client.query(statement) as unknown as Promise<pg.QueryResult[]>,
         this.#options.commitTimeoutMs,
       )) as pg.QueryResult<PositionRow>[]
-      return await this.#toPosition(client, results.at(-1)!.rows[0]!)
+      return this.#toPosition(results.at(-1)!.rows[0]!)
     } catch (error) {
-      if (!isConnectionLoss(error) && !(error instanceof CommitDeadline)) {
-        // Refused by the server, a deferred constraint for instance: nothing was committed.
-        await client.query('rollback').catch(() => {})
-        throw error
-      }
+      // From here it cannot be told which of the three failed, or whether the server heard of them at all.
       this.#broken.add(client)
-      return this.#resolveOutcome(marker, error)
+      throw new UncertainCommit(value, error)
     }
   }
 
-  /**
-   * Finds out whether the transaction that wrote `marker` committed, on another connection: inserting the same marker waits for a
-   * transaction still in progress, succeeds only where it was not committed, and then keeps it from ever committing.
-   */
-  async #resolveOutcome(marker: string, cause: unknown): Promise<Position> {
-    for (let attempt = 0; attempt < 5; attempt++) {
-      try {
-        const inserted = await this.#withClient({ role: 'nomaly_system' }, async (client) => {
-          await client.query(openingStatements('read write', 'nomaly_system', undefined, 10_000))
-          const result = await client.query(
-            'insert into nomaly.commit_markers (marker) values ($1) on conflict do nothing',
-            [marker],
-          )
-          await client.query('commit')
-          return result.rowCount === 1
-        })
-        if (inserted)
-          throw new NomalyError('unavailable', 'The database went away before the write was committed.', {
-            hint: 'Nothing was stored. Send it again.',
-            retryAfterSeconds: 1,
-            cause,
-          })
-        return await this.position()
-      } catch (error) {
-        if (error instanceof NomalyError && error.hint?.startsWith('Nothing was stored')) throw error
-        await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt * (0.5 + Math.random())))
-      }
-    }
-    throw new NomalyError('unknown_outcome', 'The database went away during the commit; whether it was stored is unknown.', {
-      hint: 'Send it again: writes that may be repeated do no harm.',
-      retryAfterSeconds: 2,
-      cause,
-    })
-  }
-
-  async #toPosition(client: pg.PoolClient, row: PositionRow): Promise<Position> {
-    if (this.#systemId === undefined) {
-      const result = await client.query<{ id: string }>(
-        'select system_identifier::text as id from pg_control_system()',
-      )
-      this.#systemId = result.rows[0]!.id
-    }
-    return { systemId: this.#systemId, timeline: Number.parseInt(row.timeline, 16), lsn: row.lsn }
+  #toPosition(row: PositionRow): Position {
+    return { systemId: this.#systemId ?? '0', timeline: Number.parseInt(row.timeline, 16), lsn: row.lsn }
   }
 
   async #cancelQueryOf(client: pg.PoolClient): Promise<void> {
@@ -249,12 +233,25 @@ class LostConnection extends Error {
   }
 }
 
-class CommitDeadline extends Error {}
+/** COMMIT was sent, and what became of it is to be found out; `value` is what the work answered. */
+class UncertainCommit extends Error {
+  readonly value: unknown
+
+  constructor(value: unknown, cause: unknown) {
+    super('commit outcome unknown', { cause })
+    this.value = value
+  }
+}
+
+async function readSystemId(client: pg.PoolClient): Promise<string> {
+  const result = await client.query<{ id: string }>('select system_identifier::text as id from pg_control_system()')
+  return result.rows[0]!.id
+}
 
 async function withDeadline<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new CommitDeadline('commit took too long')), timeoutMs)
+    timer = setTimeout(() => reject(new Error('the commit took longer than its limit')), timeoutMs)
   })
   try {
     return await Promise.race([promise, deadline])

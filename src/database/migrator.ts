@@ -18,8 +18,8 @@ export interface MigrateOptions {
   /** Login that may create roles and schemas. */
   readonly adminUrl: string
   readonly sets: readonly MigrationSet[]
-  /** A login for the application itself, made or given a new password; left out, the login of the URL serves. */
-  readonly applicationLogin?: { readonly name: string; readonly password: string }
+  /** The login of the application, where it is another one: made, or given a new password, where a password stands here. */
+  readonly applicationLogin?: { readonly name: string; readonly password?: string }
 }
 
 /** Where the SQL files stand: beside this module, in the sources as in what is published. */
@@ -37,56 +37,81 @@ export async function migrate(options: MigrateOptions): Promise<MigrationReport>
   client.on('error', () => {})
   await client.connect()
   try {
-    await requireVersion(client)
+    const version = await requireVersion(client)
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])
-    await createRoles(client, options.applicationLogin)
+    // A migration that waits for a table holds up everybody who comes after it: better to give up, and be started again.
+    await client.query("set lock_timeout = '30s'")
+    await createRoles(client, options.applicationLogin, version)
     await createSchemas(client)
     const applied: string[] = []
     for (const set of options.sets) applied.push(...(await applySet(client, set)))
     await migrateQueue(client)
     return { applied }
+  } catch (error) {
+    throw explainRefusal(error)
   } finally {
     await client.end()
   }
 }
 
-async function requireVersion(client: pg.Client): Promise<void> {
+/** A refusal for want of a right is what an administrator can do something about. */
+function explainRefusal(error: unknown): unknown {
+  if (!(error instanceof pg.DatabaseError) || error.code !== '42501') return error
+  return new NomalyError('forbidden', `The login that migrates lacks a right: ${error.message}.`, {
+    hint: 'Set ADMIN_DATABASE_URL to a login that may create roles and schemas there: a superuser, or one with CREATEROLE that owns the database.',
+    cause: error,
+  })
+}
+
+/** @returns the version as PostgreSQL counts it, such as 180004. */
+async function requireVersion(client: pg.Client): Promise<number> {
   const result = await client.query<{ version: string; label: string }>(
     "select current_setting('server_version_num') as version, current_setting('server_version') as label",
   )
   const { version, label } = result.rows[0]!
   if (Number(version) < 150_000)
-    throw new NomalyError('invalid_input', `This database server is PostgreSQL ${label}; Nomaly needs 15 or newer.`, {
-      hint: 'Upgrade the server, or leave DATABASE_URL unset to use the embedded one.',
-    })
+    throw new NomalyError(
+      'invalid_input',
+      `This database server is PostgreSQL ${label}; Nomaly needs 15 or newer.`,
+      {
+        hint: 'Upgrade the server, or leave DATABASE_URL unset to use the embedded one.',
+      },
+    )
+  return Number(version)
 }
 
-async function createRoles(client: pg.Client, login: MigrateOptions['applicationLogin']): Promise<void> {
+async function createRoles(
+  client: pg.Client,
+  login: MigrateOptions['applicationLogin'],
+  version: number,
+): Promise<void> {
   // Roles belong to the whole cluster: another database of it may be making them at this very moment.
   for (const role of ['nomaly_owner', 'nomaly_app', 'nomaly_system'])
     await client.query(`do $$ begin
       if not exists (select from pg_roles where rolname = '${role}') then create role ${role} nologin; end if;
     exception when duplicate_object or unique_violation then null; end $$`)
-  const logins = [client.escapeIdentifier((await currentUser(client)) ?? '')]
   if (login !== undefined) {
     const name = client.escapeIdentifier(login.name)
-    const exists = await client.query('select from pg_roles where rolname = $1', [login.name])
-    const verb = exists.rowCount === 0 ? 'create' : 'alter'
-    await client.query(
-      `${verb} role ${name} login noinherit nosuperuser nocreatedb nocreaterole password ${client.escapeLiteral(login.password)}`,
-    )
+    if (login.password !== undefined) {
+      const exists = await client.query('select from pg_roles where rolname = $1', [login.name])
+      const verb = exists.rowCount === 0 ? 'create' : 'alter'
+      await client.query(
+        `${verb} role ${name} login noinherit nosuperuser nocreatedb nocreaterole password ${client.escapeLiteral(login.password)}`,
+      )
+    }
     await client.query(`grant nomaly_app, nomaly_system to ${name}`)
   }
-  const isSuperuser = await client.query<{ yes: boolean }>(
-    'select rolsuper as yes from pg_roles where rolname = current_user',
+  const current = await client.query<{ name: string; super: boolean }>(
+    'select rolname as name, rolsuper as super from pg_roles where rolname = current_user',
   )
-  if (isSuperuser.rows[0]?.yes !== true)
-    for (const name of logins) await client.query(`grant nomaly_owner, nomaly_app, nomaly_system to ${name}`)
-}
-
-async function currentUser(client: pg.Client): Promise<string | undefined> {
-  const result = await client.query<{ name: string }>('select current_user::text as name')
-  return result.rows[0]?.name
+  const { name, super: isSuperuser } = current.rows[0]!
+  // Migrations run as the owner, and make the queue's tables as the system.
+  // They become these roles by name; that the login has their rights all the time would be too much, where that can be told apart.
+  const mode = version >= 160_000 ? 'with inherit false, set true' : ''
+  if (!isSuperuser)
+    await client.query(
+      `grant nomaly_owner, nomaly_app, nomaly_system to ${client.escapeIdentifier(name)} ${mode}`,
+    )
 }
 
 async function createSchemas(client: pg.Client): Promise<void> {
@@ -94,7 +119,9 @@ async function createSchemas(client: pg.Client): Promise<void> {
     create schema if not exists nomaly authorization nomaly_owner;
     create schema if not exists metrics authorization nomaly_owner;
     create schema if not exists pgboss authorization nomaly_system;
-    grant usage on schema nomaly, metrics to nomaly_app, nomaly_system;`)
+    set role nomaly_owner;
+    grant usage on schema nomaly, metrics to nomaly_app, nomaly_system;
+    reset role;`)
 }
 
 /** Applies what is new of one set, as the owner, and remembers the checksum of each file. */
@@ -102,28 +129,25 @@ async function applySet(client: pg.Client, set: MigrationSet): Promise<string[]>
   const directory = join(MIGRATIONS_DIRECTORY, set)
   const checksums = await readChecksums(directory)
   await client.query('set role nomaly_owner')
-  try {
-    await client.query(
-      `create table if not exists nomaly.migration_checksums
-         (set_name text, name text, sha256 text not null, primary key (set_name, name))`,
-    )
-    await verifyChecksums(client, set, checksums)
-    const migrations = await runner({
-      dbClient: client,
-      dir: directory,
-      direction: 'up',
-      migrationsTable: `migrations_${set.replaceAll('-', '_')}`,
-      migrationsSchema: 'nomaly',
-      schema: 'nomaly',
-      noLock: true,
-      log: () => {},
-    })
-    for (const { name } of migrations)
-      await client.query('insert into nomaly.migration_checksums values ($1, $2, $3)', [set, name, checksums.get(name)])
-    return migrations.map(({ name }) => `${set}/${name}`)
-  } finally {
-    await client.query('reset role')
-  }
+  await client.query(
+    `create table if not exists nomaly.migration_checksums
+       (set_name text, name text, sha256 text not null, primary key (set_name, name))`,
+  )
+  await verifyChecksums(client, set, checksums)
+  const migrations = await runner({
+    dbClient: client,
+    dir: directory,
+    direction: 'up',
+    migrationsTable: historyTable(set),
+    migrationsSchema: 'nomaly',
+    schema: 'nomaly',
+    noLock: true,
+    log: () => {},
+  })
+  await recordChecksums(client, set, checksums)
+  // Not where something failed: the connection ends then, and this would hide why.
+  await client.query('reset role')
+  return migrations.map(({ name }) => `${set}/${name}`)
 }
 
 async function readChecksums(directory: string): Promise<Map<string, string>> {
@@ -135,7 +159,30 @@ async function readChecksums(directory: string): Promise<Map<string, string>> {
   return new Map(await Promise.all(entries))
 }
 
-async function verifyChecksums(client: pg.Client, set: string, checksums: Map<string, string>): Promise<void> {
+/** Of every file that was applied: also of those whose checksum a killed process had no time to write. */
+async function recordChecksums(
+  client: pg.Client,
+  set: string,
+  checksums: Map<string, string>,
+): Promise<void> {
+  const applied = await client.query<{ name: string }>(`select name from nomaly.${historyTable(set)}`)
+  for (const { name } of applied.rows)
+    await client.query('insert into nomaly.migration_checksums values ($1, $2, $3) on conflict do nothing', [
+      set,
+      name,
+      checksums.get(name),
+    ])
+}
+
+function historyTable(set: string): string {
+  return `migrations_${set.replaceAll('-', '_')}`
+}
+
+async function verifyChecksums(
+  client: pg.Client,
+  set: string,
+  checksums: Map<string, string>,
+): Promise<void> {
   const applied = await client.query<{ name: string; sha256: string }>(
     'select name, sha256 from nomaly.migration_checksums where set_name = $1',
     [set],
@@ -143,9 +190,13 @@ async function verifyChecksums(client: pg.Client, set: string, checksums: Map<st
   for (const { name, sha256 } of applied.rows) {
     const expected = checksums.get(name)
     if (expected === undefined)
-      throw new NomalyError('conflict', `The database has migration ${set}/${name}, which this version does not know.`, {
-        hint: 'A newer version of Nomaly has used this database: install that version or a later one.',
-      })
+      throw new NomalyError(
+        'conflict',
+        `The database has migration ${set}/${name}, which this version does not know.`,
+        {
+          hint: 'A newer version of Nomaly has used this database: install that version or a later one.',
+        },
+      )
     if (expected !== sha256)
       throw new NomalyError('conflict', `Migration ${set}/${name} was changed after it had been applied.`, {
         hint: 'Reinstall Nomaly: its files differ from those that made this database.',
@@ -156,19 +207,16 @@ async function verifyChecksums(client: pg.Client, set: string, checksums: Map<st
 /** The queue's own tables, made by its library, owned by the system role. */
 async function migrateQueue(client: pg.Client): Promise<void> {
   await client.query('set role nomaly_system')
-  try {
-    const boss = new PgBoss({
-      schema: 'pgboss',
-      createSchema: false,
-      migrate: true,
-      supervise: false,
-      schedule: false,
-      registerInstance: false,
-      db: { executeSql: async (text, values) => client.query(text, values as unknown[]) },
-    })
-    await boss.start()
-    await boss.stop({ graceful: false, close: false })
-  } finally {
-    await client.query('reset role')
-  }
+  const boss = new PgBoss({
+    schema: 'pgboss',
+    createSchema: false,
+    migrate: true,
+    supervise: false,
+    schedule: false,
+    registerInstance: false,
+    db: { executeSql: async (text, values) => client.query(text, values as unknown[]) },
+  })
+  await boss.start()
+  await boss.stop({ graceful: false, close: false })
+  await client.query('reset role')
 }

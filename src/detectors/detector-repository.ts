@@ -65,6 +65,22 @@ export class DetectorRepository {
     return row === undefined ? undefined : toDetector(row)
   }
 
+  /** The one of that name, made where there is none, however many ask at once. */
+  async findOrCreate(name: string, settings: DetectorSettings): Promise<Detector> {
+    const existing = await this.findByName(name)
+    if (existing !== undefined) return existing
+    await this.#run(({ kysely }) =>
+      kysely
+        .insertInto('detectors')
+        .values({ tenant_id: this.#scope.tenantId, name, ...toColumns(settings) })
+        .onConflict((conflict) => conflict.columns(['tenant_id', 'name']).doNothing())
+        .execute(),
+    )
+    const made = await this.findByName(name)
+    if (made === undefined) throw notFound('detector', name)
+    return made
+  }
+
   /** @throws NomalyError `conflict` where the name is taken. */
   async create(name: string, settings: DetectorSettings): Promise<Detector> {
     const row = await this.#run(({ kysely }) =>

@@ -2,17 +2,30 @@ import { sql } from 'kysely'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Executor } from '../database/connection.ts'
 
-/** What a job's detector has learnt of one series. */
-export interface DetectorState {
-  readonly seriesId: number
+/** How far a job has come in one series. */
+export interface SeriesProgress {
+  /** The run that wrote it last. */
   readonly runId: string
-  readonly revision: number
   /** Time of the last point that went in, epoch milliseconds. */
   readonly watermarkMs: number | undefined
-  readonly state: unknown
-  /** Whether the run has come to the end of the series. */
+  /** Whether that run has come to the end of the series. */
   readonly done: boolean
 }
+
+/** What a job's detector has learnt of one series. */
+export interface DetectorState extends SeriesProgress {
+  readonly seriesId: number
+  /** Raised by every write. */
+  readonly revision: number
+  readonly state: unknown
+}
+
+/** A state to store, and the revision of the one it follows from; 0 where there was none. */
+export interface NextState extends Omit<DetectorState, 'revision'> {
+  readonly after: number
+}
+
+const watermarkMs = sql<number | null>`(extract(epoch from watermark) * 1000)::float8`.as('watermark_ms')
 
 /** The detector states of one tenant's jobs. */
 export class DetectorStateRepository {
@@ -24,28 +37,33 @@ export class DetectorStateRepository {
     this.#scope = scope
   }
 
-  async find(jobId: string, seriesId: number): Promise<DetectorState | undefined> {
-    const row = await this.#run(({ kysely }) =>
+  /** Those of these series that have one, by series. */
+  async find(jobId: string, seriesIds: readonly number[]): Promise<Map<number, DetectorState>> {
+    const rows = await this.#run(({ kysely }) =>
       kysely
         .selectFrom('detector_states')
         .select(['series_id', 'run_id', 'revision', 'state', 'done', watermarkMs])
         .where('job_id', '=', jobId)
-        .where('series_id', '=', seriesId)
-        .executeTakeFirst(),
+        .where(sql<boolean>`series_id = any(${seriesIds}::int4[])`)
+        .execute(),
     )
-    if (row === undefined) return undefined
-    return {
-      seriesId: row.series_id,
-      runId: row.run_id,
-      revision: row.revision,
-      watermarkMs: row.watermark_ms ?? undefined,
-      state: row.state,
-      done: row.done,
-    }
+    return new Map(
+      rows.map((row) => [
+        row.series_id,
+        {
+          seriesId: row.series_id,
+          runId: row.run_id,
+          revision: row.revision,
+          watermarkMs: row.watermark_ms ?? undefined,
+          state: row.state,
+          done: row.done,
+        },
+      ]),
+    )
   }
 
   /** How far a job has come in each series, without the states themselves. */
-  async progress(jobId: string): Promise<Map<number, { runId: string; watermarkMs: number | undefined; done: boolean }>> {
+  async progress(jobId: string): Promise<Map<number, SeriesProgress>> {
     const rows = await this.#run(({ kysely }) =>
       kysely
         .selectFrom('detector_states')
@@ -62,36 +80,38 @@ export class DetectorStateRepository {
   }
 
   /**
-   * Stores a state, where nobody has since it was read.
-   * @param revision that of the state that was read; 0 where there was none.
-   * @returns whether it was stored: `false` when another worker has been here.
+   * Stores states, each only if nobody has stored one since the one it follows from was read.
+   * @returns whether all were stored: `false` when another worker has been here, and then the transaction is to be undone.
    */
-  async replace(jobId: string, revision: number, next: Omit<DetectorState, 'revision'>): Promise<boolean> {
-    const values = {
-      run_id: next.runId,
-      watermark: next.watermarkMs === undefined ? null : sql<Date>`to_timestamp(${next.watermarkMs / 1000}::float8)`,
-      state: JSON.stringify(next.state),
-      done: next.done,
-    }
-    return this.#run(async ({ kysely }) => {
-      if (revision === 0) {
-        const inserted = await kysely
-          .insertInto('detector_states')
-          .values({ tenant_id: this.#scope.tenantId, job_id: jobId, series_id: next.seriesId, revision: 1, ...values })
-          .onConflict((conflict) => conflict.columns(['job_id', 'series_id']).doNothing())
-          .executeTakeFirst()
-        return (inserted.numInsertedOrUpdatedRows ?? 0n) > 0n
-      }
-      const updated = await kysely
-        .updateTable('detector_states')
-        .set({ ...values, revision: revision + 1, updated_at: new Date() })
-        .where('job_id', '=', jobId)
-        .where('series_id', '=', next.seriesId)
-        .where('revision', '=', revision)
-        .executeTakeFirst()
-      return updated.numUpdatedRows > 0n
-    })
+  async replaceAll(jobId: string, states: readonly NextState[]): Promise<boolean> {
+    const rows = await this.#run((connection) =>
+      connection.query<{ stored: number }>(
+        `with next as (
+           select * from unnest($3::int4[], $4::uuid[], $5::int4[], $6::float8[], $7::jsonb[], $8::bool[])
+             as next(series_id, run_id, after, watermark_ms, state, done)
+         ), stored as (
+           insert into nomaly.detector_states as s
+             (tenant_id, job_id, series_id, run_id, revision, watermark, state, done)
+           select $1, $2, series_id, run_id, after + 1, to_timestamp(watermark_ms / 1000), state, done from next
+           on conflict (job_id, series_id) do update
+             set run_id = excluded.run_id, revision = excluded.revision, watermark = excluded.watermark,
+                 state = excluded.state, done = excluded.done, updated_at = now()
+             where s.revision = excluded.revision - 1
+           returning 1
+         )
+         select count(*)::int4 as stored from stored`,
+        [
+          this.#scope.tenantId,
+          jobId,
+          states.map(({ seriesId }) => seriesId),
+          states.map(({ runId }) => runId),
+          states.map(({ after }) => after),
+          states.map((state) => state.watermarkMs ?? null),
+          states.map(({ state }) => JSON.stringify(state)),
+          states.map(({ done }) => done),
+        ],
+      ),
+    )
+    return rows[0]?.stored === states.length
   }
 }
-
-const watermarkMs = sql<number | null>`(extract(epoch from watermark) * 1000)::float8`.as('watermark_ms')

@@ -52,6 +52,30 @@ export class JobRepository {
     return row === undefined ? undefined : toJob(row)
   }
 
+  /**
+   * Keeps others from changing the job until this transaction ends: taken before anything of its runs is, so that no two wait for each
+   * other. @throws NomalyError `not_found`.
+   */
+  async lock(id: string): Promise<Job> {
+    await this.#run(({ kysely }) =>
+      kysely.selectFrom('jobs').select('id').where('id', '=', id).forNoKeyUpdate().execute(),
+    )
+    return this.get(id)
+  }
+
+  /** The streaming jobs of a dataset that are at work. */
+  async streamsOf(datasetId: string): Promise<string[]> {
+    const rows = await this.#run(({ kysely }) =>
+      kysely
+        .selectFrom('jobs')
+        .select('id')
+        .where('dataset_id', '=', datasetId)
+        .where(sql<boolean>`schedule ->> 'kind' = 'streaming' and status in ('pending', 'running')`)
+        .execute(),
+    )
+    return rows.map(({ id }) => id)
+  }
+
   /** @throws NomalyError `not_found`. */
   async get(id: string): Promise<Job> {
     const job = await this.find(id)
@@ -112,7 +136,7 @@ export class JobRepository {
     )
   }
 
-  /** Sets the state whatever it was: a run was asked for by hand. */
+  /** Sets the state whatever it was. */
   async setStatus(id: string, status: JobStatus): Promise<void> {
     await this.#run(({ kysely }) =>
       kysely.updateTable('jobs').set({ status, updated_at: new Date() }).where('id', '=', id).execute(),

@@ -63,10 +63,10 @@ export class RunRepository {
       kysely
         .selectFrom('runs')
         .select(COLUMNS)
-        .distinctOn('job_id')
-        .where('job_id', 'in', jobIds)
-        .orderBy('job_id')
-        .orderBy('created_at', 'desc')
+        .where(
+          sql<boolean>`id in (select newest.id from unnest(${jobIds}::uuid[]) as job(id)
+            cross join lateral (select r.id from nomaly.runs r where r.job_id = job.id order by r.created_at desc limit 1) newest)`,
+        )
         .execute(),
     )
     return new Map(rows.map((row) => [row.job_id, toRun(row)]))
@@ -81,13 +81,13 @@ export class RunRepository {
     return toRun(row)
   }
 
-  /** Makes a run; `undefined` where the job has one for that instant already. */
+  /** Makes a run; `undefined` where the job has one that is not over, or had one for that instant. */
   async create(jobId: string, scheduledFor?: Date): Promise<Run | undefined> {
     const row = await this.#run(({ kysely }) =>
       kysely
         .insertInto('runs')
         .values({ tenant_id: this.#scope.tenantId, job_id: jobId, scheduled_for: scheduledFor ?? null })
-        .onConflict((conflict) => conflict.columns(['job_id', 'scheduled_for']).doNothing())
+        .onConflict((conflict) => conflict.doNothing())
         .returning(COLUMNS)
         .executeTakeFirst(),
     )
@@ -148,30 +148,39 @@ export class RunRepository {
     return result.numUpdatedRows > 0n
   }
 
-  async setSeriesTotal(id: string, seriesTotal: number, seriesDone: number): Promise<void> {
+  async setSeriesTotal(
+    { id, attempt }: Pick<Run, 'id' | 'attempt'>,
+    seriesTotal: number,
+    seriesDone: number,
+  ): Promise<void> {
     await this.#run(({ kysely }) =>
       kysely
         .updateTable('runs')
         .set({ series_total: seriesTotal, series_done: seriesDone })
         .where('id', '=', id)
+        .where('attempt', '=', attempt)
         .execute(),
     )
   }
 
-  /** Ends a run; one that is over already stays as it is. @returns whether this call ended it. */
+  /**
+   * Ends a run; one that is over already stays as it is.
+   * @param run with the attempt where a worker ends it: one that was taken over is no longer its own.
+   * @returns whether this call ended it.
+   */
   async finish(
-    id: string,
+    run: Pick<Run, 'id'> & Partial<Pick<Run, 'attempt'>>,
     status: Extract<RunStatus, 'completed' | 'failed' | 'cancelled'>,
     error?: { readonly message: string; readonly hint: string | null },
   ): Promise<boolean> {
-    const result = await this.#run(({ kysely }) =>
-      kysely
+    const result = await this.#run(({ kysely }) => {
+      const query = kysely
         .updateTable('runs')
-        .set({ status, finished_at: new Date(), error: error === undefined ? null : JSON.stringify(error) })
-        .where('id', '=', id)
+        .set({ status, finished_at: sql`now()`, error: error === undefined ? null : JSON.stringify(error) })
+        .where('id', '=', run.id)
         .where('status', 'in', ['pending', 'running'])
-        .executeTakeFirst(),
-    )
+      return (run.attempt === undefined ? query : query.where('attempt', '=', run.attempt)).executeTakeFirst()
+    })
     return result.numUpdatedRows > 0n
   }
 }

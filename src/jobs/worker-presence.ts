@@ -26,6 +26,7 @@ export class WorkerPresence implements AsyncDisposable {
       connectionString: this.#url,
       application_name: 'nomaly worker',
       connectionTimeoutMillis: 5_000,
+      query_timeout: 5_000,
       keepAlive: true,
     })
     const lost = (): void => {
@@ -35,7 +36,8 @@ export class WorkerPresence implements AsyncDisposable {
     client.on('end', lost)
     try {
       await client.connect()
-      await client.query('select pg_advisory_lock($1)', [presenceKey(this.#workerId)])
+      // Not waited for: where a connection that is lost still holds it, that shows the same.
+      await client.query('select pg_try_advisory_lock($1)', [presenceKey(this.#workerId)])
       this.#client = client
     } catch (error) {
       this.#log(`The worker could not show its presence: ${(error as Error).message}`)

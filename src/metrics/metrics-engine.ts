@@ -188,8 +188,13 @@ export interface MetricsEngine {
     limit: number,
     signal?: AbortSignal,
   ): Promise<PointColumns>
-  /** How many series a source has, and the time of the newest point in any of them. */
-  summary(scope: TenantScope, sourceId: string): Promise<SourceSummary>
+  /** How many series each source has, and the time of the newest point in any of them; sources without series are left out. */
+  summaries(scope: TenantScope, sourceIds: readonly string[]): Promise<Map<string, SourceSummary>>
+  /**
+   * Waits until every write to the source that is under way now has ended, so that a reader who goes on from a point it knows misses
+   * none that was on its way meanwhile.
+   */
+  settled(sourceId: string, signal?: AbortSignal): Promise<void>
   /** The newest point of each series; series without points are left out. Constant cost a series. */
   latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]>
   /** Removes all series and points of a source; answers how many series there were. */

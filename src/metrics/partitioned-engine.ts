@@ -19,6 +19,7 @@ import type {
   Series,
   SeriesFilter,
   SeriesId,
+  SeriesSource,
   SourceSummary,
   TimeRange,
 } from './metrics-engine.ts'
@@ -31,14 +32,16 @@ import { type SoundPoints, validatePoints } from './point-validation.ts'
 import { beginWriting, insertPoints, overwritePoints } from './point-writer.ts'
 import { retentionCutoffMs } from './retention.ts'
 import { type ResolvedSeries, SeriesCatalog } from './series-catalog.ts'
-import { listSeries, summariseSource } from './series-listing.ts'
+import { listSeries, summariseSources } from './series-listing.ts'
 import { removeSource } from './source-removal.ts'
-import { isSourceId, lockSource } from './source-lock.ts'
+import { awaitWriters, isSourceId, lockSource } from './source-lock.ts'
 
 export interface PartitionedEngineOptions {
   readonly database: Database
   /** The time that retention counts from, in epoch milliseconds. */
   readonly clock: () => number
+  /** Asked in the transaction of every write, as the tenant, and throws where the source is gone; left out where nobody can know. */
+  readonly requireSource?: (connection: Connection, source: SeriesSource) => Promise<void>
 }
 
 /** How often a write is tried that collided with another one, or found a partition gone. */
@@ -57,12 +60,14 @@ export class PartitionedEngine implements MetricsEngine {
   readonly name = 'partitioned'
   readonly #database: Database
   readonly #clock: () => number
+  readonly #requireSource: (connection: Connection, source: SeriesSource) => Promise<void>
   readonly #catalog = new SeriesCatalog()
   readonly #partitions: Partitions
 
-  constructor({ database, clock }: PartitionedEngineOptions) {
+  constructor({ database, clock, requireSource }: PartitionedEngineOptions) {
     this.#database = database
     this.#clock = clock
+    this.#requireSource = requireSource ?? (async () => {})
     this.#partitions = new Partitions(database)
   }
 
@@ -167,10 +172,14 @@ export class PartitionedEngine implements MetricsEngine {
     })
   }
 
-  async summary(scope: TenantScope, sourceId: string): Promise<SourceSummary> {
+  async summaries(scope: TenantScope, sourceIds: readonly string[]): Promise<Map<string, SourceSummary>> {
     return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, (connection) =>
-      summariseSource(connection, sourceId),
+      summariseSources(connection, sourceIds),
     )
+  }
+
+  async settled(sourceId: string, signal?: AbortSignal): Promise<void> {
+    await awaitWriters(this.#database, sourceId, signal)
   }
 
   async latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]> {
@@ -234,6 +243,7 @@ export class PartitionedEngine implements MetricsEngine {
     const options = { role: 'nomaly_app', scope, signal, timeoutMs: STATEMENT_TIMEOUT_MS } as const
     const { value, position } = await this.#database.transaction(options, async (connection) => {
       await lockSource(connection, source.id, mode === 'append' ? 'shared' : 'alone')
+      await this.#requireSource(connection, source)
       resolved = await this.#catalog.resolve(connection, scope, source, keys, sound.keyUsed)
       const { byKey, created } = resolved
       // A series keeps the class it was made with, whatever its source has now.

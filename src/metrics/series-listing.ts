@@ -82,18 +82,25 @@ async function readByTags(
   return readSeries(connection, 'where id = any($1::int4[]) order by id', [ids])
 }
 
-/** Counts the series of a source and finds its newest point; starts as `nomaly_app` and leaves as `nomaly_system`. */
-export async function summariseSource(connection: Connection, sourceId: string): Promise<SourceSummary> {
-  if (!isSourceId(sourceId)) return { count: 0, latestMs: undefined }
-  const rows = await connection.query<{ id: number }>('select id from metrics.series where source_id = $1', [
-    sourceId,
-  ])
-  await connection.become('nomaly_system')
-  const ids = int4Array(Int32Array.from(rows, ({ id }) => id))
-  const [newest] = await connection.query<{ ms: number | null }>(
-    `select (extract(epoch from max(time)) * 1000)::float8 as ms
-     from metrics.latest_points where series_id = any($1::int4[]) and time > '-infinity'`,
+/** Counts the series of each source and finds its newest point; starts as `nomaly_app` and leaves as `nomaly_system`. */
+export async function summariseSources(
+  connection: Connection,
+  sourceIds: readonly string[],
+): Promise<Map<string, SourceSummary>> {
+  const ids = sourceIds.filter(isSourceId)
+  if (ids.length === 0) return new Map()
+  // As the tenant, so that row-level security says which of these it owns; the points' side is read as the system.
+  const owned = await connection.query<{ source_id: string; tenant_id: string }>(
+    'select distinct source_id, tenant_id from metrics.series where source_id = any($1::uuid[])',
     [ids],
   )
-  return { count: rows.length, latestMs: newest?.ms ?? undefined }
+  await connection.become('nomaly_system')
+  const rows = await connection.query<{ source_id: string; count: number; ms: number | null }>(
+    `select s.source_id, count(*)::int4 as count,
+            (extract(epoch from max(l.time) filter (where l.time > '-infinity')) * 1000)::float8 as ms
+     from metrics.series s left join metrics.latest_points l on l.series_id = s.id
+     where s.tenant_id = $1 and s.source_id = any($2::uuid[]) group by s.source_id`,
+    [owned[0]?.tenant_id ?? null, owned.map(({ source_id }) => source_id)],
+  )
+  return new Map(rows.map(({ source_id, count, ms }) => [source_id, { count, latestMs: ms ?? undefined }]))
 }

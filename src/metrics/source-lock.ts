@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../database/connection.ts'
-import { invalidField } from '../errors.ts'
+import type { Database } from '../database/database.ts'
+import { invalidField, NomalyError } from '../errors.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -22,4 +24,40 @@ export async function lockSource(
   await connection.query(`select ${lock}(hashtextextended('nomaly metrics source ' || $1, 0))`, [
     sourceId.toLowerCase(),
   ])
+}
+
+/** Longer than any statement of a write may take. */
+const WRITERS_TIMEOUT_MS = 90_000
+
+/**
+ * Waits for the writers that hold the lock of a source now; those who come later are not waited for, and nobody is held up.
+ * @throws NomalyError `timeout` where one of them holds it for longer than a write may take.
+ */
+export async function awaitWriters(database: Database, sourceId: string, signal?: AbortSignal): Promise<void> {
+  const first = await readHolders(database, sourceId)
+  const untilMs = performance.now() + WRITERS_TIMEOUT_MS
+  for (let waitMs = 2; first.size > 0; waitMs = Math.min(100, waitMs * 2)) {
+    await sleep(waitMs, undefined, signal === undefined ? {} : { signal })
+    const now = await readHolders(database, sourceId)
+    for (const holder of first) if (!now.has(holder)) first.delete(holder)
+    if (performance.now() > untilMs)
+      throw new NomalyError('timeout', 'A write to the dataset has been under way for too long.', {
+        hint: 'It ends by itself at its statement timeout.',
+      })
+  }
+}
+
+/** The transactions that hold the advisory lock of a source (PostgreSQL manual, 54.12 pg_locks: the two halves of the key). */
+async function readHolders(database: Database, sourceId: string): Promise<Set<string>> {
+  const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+    connection.query<{ holder: string }>(
+      `with key as (select hashtextextended('nomaly metrics source ' || $1, 0) as value)
+       select l.virtualtransaction as holder from pg_locks l, key
+       where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+         and l.database = (select oid from pg_database where datname = current_database())
+         and l.classid = ((key.value >> 32) & 4294967295)::oid and l.objid = (key.value & 4294967295)::oid`,
+      [sourceId.toLowerCase()],
+    ),
+  )
+  return new Set(rows.map(({ holder }) => holder))
 }

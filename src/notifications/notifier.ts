@@ -14,7 +14,8 @@ export type NotificationListener = (notification: Notification) => void
 
 /** Tells every process of an installation at once that something changed. Late or lost messages do no harm: receivers look for themselves from time to time. */
 export interface Notifier extends AsyncDisposable {
-  publish(notification: Notification): Promise<void>
+  /** Sends without being waited for: what it tells is committed already, and receivers look for themselves in any case. */
+  publish(notification: Notification): void
   /** Hears of what any process publishes, this one included. Answers how to stop. */
   subscribe(listener: NotificationListener): () => void
   /** Is called after every reconnect: whatever was said meanwhile was not heard. */

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { NOTIFICATION_CHANNEL, type Notification, type NotificationListener, type Notifier } from './notifier.ts'
 
+const HEARTBEAT_MS = 30_000
 const CHANNELS = new Set(['points', 'outbox', 'events', 'keys'])
 
 /** LISTEN and NOTIFY on a direct connection of its own: it would be lost through a transaction pool (PostgreSQL manual, NOTIFY). */
@@ -10,6 +11,9 @@ export class PostgresNotifier implements Notifier {
   readonly #listeners = new Set<NotificationListener>()
   readonly #reconnectListeners = new Set<() => void>()
   readonly #closing = new AbortController()
+  /** Sent and not answered yet. */
+  readonly #sending = new Set<string>()
+  #heartbeat: NodeJS.Timeout | undefined
   #client: pg.Client | undefined
   #reconnecting: Promise<void> | undefined
 
@@ -22,17 +26,20 @@ export class PostgresNotifier implements Notifier {
   static async connect(url: string, log: (message: string) => void): Promise<PostgresNotifier> {
     const notifier = new PostgresNotifier(url, log)
     await notifier.#connect()
+    notifier.#heartbeat = setInterval(() => notifier.#beat(), HEARTBEAT_MS).unref()
     return notifier
   }
 
-  async publish(notification: Notification): Promise<void> {
-    // While the connection is away nobody is told: receivers look for themselves when they are back.
-    await this.#client
-      ?.query('select pg_notify($1, $2)', [
-        NOTIFICATION_CHANNEL,
-        `${notification.channel} ${notification.tenantId} ${notification.id}`,
-      ])
+  publish(notification: Notification): void {
+    const payload = `${notification.channel} ${notification.tenantId} ${notification.id}`
+    // The same notice twice before it is sent is one notice. While the connection is away nobody is told: receivers look for
+    // themselves when they are back.
+    if (this.#client === undefined || this.#sending.has(payload)) return
+    this.#sending.add(payload)
+    this.#client
+      .query('select pg_notify($1, $2)', [NOTIFICATION_CHANNEL, payload])
       .catch((error: Error) => this.#log(`A notification was not sent: ${error.message}`))
+      .finally(() => this.#sending.delete(payload))
   }
 
   subscribe(listener: NotificationListener): () => void {
@@ -47,6 +54,7 @@ export class PostgresNotifier implements Notifier {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort()
+    clearInterval(this.#heartbeat)
     await this.#reconnecting?.catch(() => {})
     await this.#client?.end().catch(() => {})
   }
@@ -56,6 +64,7 @@ export class PostgresNotifier implements Notifier {
       connectionString: this.#url,
       application_name: 'nomaly notifier',
       connectionTimeoutMillis: 5_000,
+      query_timeout: 5_000,
       keepAlive: true,
     })
     client.on('notification', ({ payload }) => this.#deliver(payload ?? ''))
@@ -64,6 +73,15 @@ export class PostgresNotifier implements Notifier {
     await client.connect()
     await client.query(`listen ${NOTIFICATION_CHANNEL}`)
     this.#client = client
+  }
+
+  /** A connection whose other end has gone silently is noticed by asking it. */
+  #beat(): void {
+    const client = this.#client
+    client?.query('select 1').catch(() => {
+      this.#lost(client)
+      void client.end().catch(() => {})
+    })
   }
 
   #lost(client: pg.Client): void {

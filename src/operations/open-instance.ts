@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Config } from '../config/profiles.ts'
 import { type DataFolder, openDataFolder } from '../database/data-folder.ts'
 import { type EmbeddedServer, startEmbeddedServer } from '../database/embedded-server.ts'
-import { migrate, type MigrationSet } from '../database/migrator.ts'
+import { migrate, type MigrateOptions, type MigrationSet } from '../database/migrator.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
@@ -50,6 +50,14 @@ export async function openInstance(
   }
 }
 
+/** How a server of the user's own is migrated: where the administrator's login is another one, the application's gets its two roles. */
+export function serverMigration(databaseUrl: string, adminUrl: string | undefined): MigrateOptions {
+  const login = decodeURIComponent(new URL(databaseUrl).username)
+  if (adminUrl === undefined || login === decodeURIComponent(new URL(adminUrl).username))
+    return { adminUrl: adminUrl ?? databaseUrl, sets: MIGRATION_SETS }
+  return { adminUrl, sets: MIGRATION_SETS, applicationLogin: { name: login } }
+}
+
 async function openDatabase(
   config: Config,
   folder: DataFolder,
@@ -57,7 +65,7 @@ async function openDatabase(
   signal: AbortSignal | undefined,
 ): Promise<{ applicationUrl: string; embedded: EmbeddedServer | undefined }> {
   if (config.databaseUrl !== undefined) {
-    await migrate({ adminUrl: config.adminDatabaseUrl ?? config.databaseUrl, sets: MIGRATION_SETS })
+    await migrate(serverMigration(config.databaseUrl, config.adminDatabaseUrl))
     return { applicationUrl: config.databaseUrl, embedded: undefined }
   }
   const embedded = await startEmbeddedServer({

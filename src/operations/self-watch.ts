@@ -3,11 +3,12 @@ import { cpus, freemem, loadavg, totalmem } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Identity } from '../access/identity.ts'
 import { type Dataset, SELF_DATASET_NAME } from '../datasets/dataset.ts'
+import { NomalyError } from '../errors.ts'
 import type { SeriesKey } from '../metrics/metrics-engine.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { appendPoints } from '../workflows/append-points.ts'
-import { createJob } from '../workflows/manage-jobs.ts'
+import { addJob } from '../workflows/manage-jobs.ts'
 
 export interface SelfWatchOptions {
   readonly store: Store
@@ -45,6 +46,7 @@ export class SelfWatch implements AsyncDisposable {
       role: 'admin',
       actor: 'system',
       via: 'key',
+      keyId: undefined,
     }
   }
 
@@ -78,27 +80,44 @@ export class SelfWatch implements AsyncDisposable {
     const { scope } = this.#identity
     const existing = await store.read(scope, 'latest').datasets.find(SELF_DATASET_NAME)
     if (existing !== undefined) return existing
-    const { value } = await store.transaction(scope, (unit) =>
-      unit.datasets.create({
+    const { value } = await store.transaction(scope, async (unit) => {
+      const dataset = await unit.datasets.create({
         name: SELF_DATASET_NAME,
         description: 'What this installation measures of its own machine and database.',
         retention: 'month',
-      }),
-    )
-    await createJob(store, this.#identity, {
-      name: 'Nomaly watches itself',
-      dataset: value.id,
-      // Some twenty series together: a budget for each that leaves their owner in peace.
-      detector: { budget: { alarms: 1, perSeconds: 30 * 86_400 } },
-      schedule: { kind: 'streaming' },
+      })
+      await unit.audit.record('system', 'dataset.create', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
+      await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
+      await addJob(unit, this.#identity, {
+        name: 'Nomaly watches itself',
+        dataset: dataset.id,
+        // Some twenty series together: a budget for each that leaves their owner in peace.
+        detector: { budget: { alarms: 1, perSeconds: 30 * 86_400 } },
+        schedule: { kind: 'streaming' },
+      })
+      return dataset
     })
     return value
   }
 
   async #record(): Promise<void> {
+    try {
+      await this.#append(await this.#read())
+    } catch (error) {
+      if (!(error instanceof NomalyError) || error.code !== 'not_found') throw error
+      // Somebody has deleted the dataset: begin anew.
+      this.#dataset = await this.#prepareDataset()
+    }
+  }
+
+  async #read(): Promise<Reading[]> {
+    const nowMs = Date.now()
+    return [...(await this.#readMachine()), ...(await this.#readDatabase(nowMs))]
+  }
+
+  async #append(readings: readonly Reading[]): Promise<void> {
     const { store } = this.#options
     const nowMs = Date.now()
-    const readings = [...(await this.#readMachine()), ...(await this.#readDatabase(nowMs))]
     await appendPoints(store, this.#identity.scope, this.#dataset!, {
       keys: readings.map(({ key }) => key),
       series: Uint32Array.from(readings.keys()),

@@ -29,11 +29,14 @@ export class EventRepository {
     return rows.map((row) => ({ id: Number(row.id), topic: row.topic, payload: row.payload }))
   }
 
-  /** The number of the newest event, 0 where there is none. */
-  async latestId(): Promise<number> {
+  /** The numbers of the oldest and the newest event that are kept; 0 where there is none. */
+  async bounds(): Promise<{ readonly oldestId: number; readonly newestId: number }> {
     const row = await this.#run(({ kysely }) =>
-      kysely.selectFrom('events').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst(),
+      kysely
+        .selectFrom('events')
+        .select(({ fn }) => [fn.min('id').as('oldest'), fn.max('id').as('newest')])
+        .executeTakeFirst(),
     )
-    return row === undefined ? 0 : Number(row.id)
+    return { oldestId: Number(row?.oldest ?? 0), newestId: Number(row?.newest ?? 0) }
   }
 }

@@ -1,7 +1,10 @@
 import { Identities } from '../access/identities.ts'
 import { Tenants } from '../access/tenants.ts'
 import type { Config } from '../config/profiles.ts'
+import type { Connection } from '../database/connection.ts'
 import { Database } from '../database/database.ts'
+import { notFound } from '../errors.ts'
+import type { SeriesSource } from '../metrics/metrics-engine.ts'
 import { PartitionedEngine } from '../metrics/partitioned-engine.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
@@ -27,22 +30,22 @@ export async function openStore(
     commitTimeoutMs: config.commitTimeoutMs,
     log,
   })
-  try {
-    const notifier = await PostgresNotifier.connect(databaseUrl, log)
-    const queue = new TaskQueue(databaseUrl, log)
-    await queue.start()
-    const identities = new Identities(database)
-    notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
-    return new Store({
-      database,
-      metrics: new PartitionedEngine({ database, clock: Date.now }),
-      notifier,
-      queue,
-      identities,
-      tenants: new Tenants(database),
-    })
-  } catch (error) {
-    await database[Symbol.asyncDispose]()
-    throw error
-  }
+  await using stack = new AsyncDisposableStack()
+  stack.use(database)
+  const notifier = stack.use(await PostgresNotifier.connect(databaseUrl, log))
+  const queue = new TaskQueue(databaseUrl, log)
+  stack.defer(() => queue.stop(5_000))
+  await queue.start()
+  const identities = new Identities(database, log)
+  notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
+  const metrics = new PartitionedEngine({ database, clock: Date.now, requireSource: requireDataset })
+  stack.move()
+  return new Store({ database, metrics, notifier, queue, identities, tenants: new Tenants(database) })
+}
+
+/** Keeps points from being stored for a dataset that was deleted while they were on their way. */
+async function requireDataset(connection: Connection, source: SeriesSource): Promise<void> {
+  if (source.kind !== 'dataset') return
+  const rows = await connection.query('select from nomaly.datasets where id = $1', [source.id])
+  if (rows.length === 0) throw notFound('dataset', source.id)
 }

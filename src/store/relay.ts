@@ -1,3 +1,4 @@
+import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import { WEBHOOK_SETTING } from '../notifications/webhook.ts'
@@ -14,6 +15,9 @@ interface MovedEvent {
 const RELAY_LOCK = 4_207_310_002
 const BATCH = 500
 const KEEP_EVENTS = '24 hours'
+/** Much longer than a commit can stay unknown. */
+const KEEP_MARKERS = '1 hour'
+const PRUNE_BATCH = 10_000
 
 /**
  * Moves what committed transactions left in the outbox on to those who listen: numbers it, tells every process, and makes
@@ -32,31 +36,46 @@ export async function relayOutbox(database: Database, queue: TaskQueue, notifier
        returning id, tenant_id, topic, payload`,
       [BATCH],
     )
-    for (const event of events) {
-      if (event.topic !== 'anomaly' || event.payload.change !== 'opened' || event.payload.id === undefined) continue
-      const hooks = await connection.query('select from nomaly.settings where tenant_id = $1 and name = $2', [
-        event.tenant_id,
-        WEBHOOK_SETTING,
-      ])
-      if (hooks.length === 0) continue
-      await queue.send(
-        connection,
-        'deliver-webhook',
-        { tenantId: event.tenant_id, anomalyId: event.payload.id, deliveryId: event.id },
-        { key: event.id, back: 'nomaly_system' },
-      )
-    }
+    const opened = events.filter(({ topic, payload }) => topic === 'anomaly' && payload.change === 'opened')
+    const hooked = await tenantsWithWebhook(connection, opened)
+    for (const { id, tenant_id: tenantId, payload } of opened)
+      if (hooked.has(tenantId) && payload.id !== undefined)
+        await queue.send(
+          connection,
+          'deliver-webhook',
+          { tenantId, anomalyId: payload.id, deliveryId: id },
+          { key: id, back: 'nomaly_system' },
+        )
     return events
   })
   for (const tenantId of new Set(moved.map((event) => event.tenant_id)))
-    await notifier.publish({ channel: 'events', tenantId, id: '' })
+    notifier.publish({ channel: 'events', tenantId, id: '' })
   return moved.length
 }
 
-/** Removes events and commit markers that nobody will ask for any more. */
+async function tenantsWithWebhook(connection: Connection, events: readonly MovedEvent[]): Promise<Set<string>> {
+  if (events.length === 0) return new Set()
+  const rows = await connection.query<{ tenant_id: string }>(
+    'select tenant_id from nomaly.settings where name = $1 and tenant_id = any($2::uuid[])',
+    [WEBHOOK_SETTING, [...new Set(events.map((event) => event.tenant_id))]],
+  )
+  return new Set(rows.map((row) => row.tenant_id))
+}
+
+/** Removes events and commit markers that nobody will ask for any more, some thousand at a time. */
 export async function pruneHistory(database: Database): Promise<void> {
-  await database.transaction({ role: 'nomaly_system' }, async (connection) => {
-    await connection.query(`delete from nomaly.events where published_at < now() - interval '${KEEP_EVENTS}'`)
-    await connection.query("delete from nomaly.commit_markers where written_at < now() - interval '1 day'")
-  })
+  await deleteOld(database, 'events', 'id', `published_at < now() - interval '${KEEP_EVENTS}'`)
+  await deleteOld(database, 'commit_markers', 'marker', `written_at < now() - interval '${KEEP_MARKERS}'`)
+}
+
+async function deleteOld(database: Database, table: string, key: string, condition: string): Promise<void> {
+  for (;;) {
+    const { value } = await database.transaction({ role: 'nomaly_system' }, (connection) =>
+      connection.query(
+        `delete from nomaly.${table} where ${key} in
+           (select ${key} from nomaly.${table} where ${condition} limit ${PRUNE_BATCH}) returning 1 as one`,
+      ),
+    )
+    if (value.length < PRUNE_BATCH) return
+  }
 }

@@ -30,7 +30,7 @@ export interface Repositories {
 /** Sends tasks that exist if and only if the unit of work commits. */
 export interface UnitQueue {
   /** @param key at most one task of the same key waits at a time. */
-  send<N extends TaskName>(name: N, payload: TaskPayloads[N], key: string, delaySeconds?: number): Promise<void>
+  send<N extends TaskName>(name: N, payload: TaskPayloads[N], key: string): Promise<void>
 }
 
 /** What can be done inside one transaction. */
@@ -64,12 +64,7 @@ export function createUnitOfWork(connection: Connection, scope: TenantScope, que
     ...createRepositories(run, scope),
     outbox: new Outbox(run, scope),
     queue: {
-      send: (name, payload, key, delaySeconds) =>
-        queue.send(connection, name, payload, {
-          key,
-          back: 'nomaly_app',
-          ...(delaySeconds === undefined ? {} : { delaySeconds }),
-        }),
+      send: (name, payload, key) => queue.send(connection, name, payload, { key, back: 'nomaly_app' }),
     },
     savepoint: async (work) => {
       await connection.query('savepoint unit')

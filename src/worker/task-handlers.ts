@@ -14,22 +14,28 @@ export function taskHandlers(
   { store, webhookPrivateAddresses }: TaskContext,
   workerId: string,
 ): { [N in TaskName]: TaskHandler<N> } {
-  /** Streaming jobs that this process is busy with: a second task for one waits for the first. */
-  const streams = new Map<string, Promise<void>>()
+  /** Streaming jobs that this process is busy with, and whether there is more for them since. */
+  const streams = new Map<string, { again: boolean }>()
   return {
     'run-detection': ({ tenantId, runId }, signal) =>
       runDetection({ store, scope: { tenantId }, runId, workerId, signal }),
 
     'advance-stream': async ({ tenantId, jobId }, signal) => {
-      const before = streams.get(jobId) ?? Promise.resolve()
-      const advance = before
-        .catch(() => {})
-        .then(() => advanceStream({ store, scope: { tenantId }, jobId, workerId, signal }))
-      streams.set(jobId, advance)
+      const busy = streams.get(jobId)
+      // One that waited here would keep other jobs from their turn.
+      if (busy !== undefined) {
+        busy.again = true
+        return
+      }
+      const own = { again: true }
+      streams.set(jobId, own)
       try {
-        await advance
+        while (own.again && !signal.aborted) {
+          own.again = false
+          await advanceStream({ store, scope: { tenantId }, jobId, workerId, signal })
+        }
       } finally {
-        if (streams.get(jobId) === advance) streams.delete(jobId)
+        streams.delete(jobId)
       }
     },
 

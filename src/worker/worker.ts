@@ -60,7 +60,9 @@ export class Worker implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { store, concurrency, logger } = this.#options
+    const { store, logger } = this.#options
+    // A task reads points on one connection while it stores what it found on another, in two queues: all of them must get theirs.
+    const concurrency = Math.max(1, Math.min(this.#options.concurrency, Math.floor((store.database.poolUse.max - 2) / 4)))
     await this.#presence.keep()
     const handlers = taskHandlers(this.#options, this.id)
     for (const name of Object.keys(handlers) as TaskName[])
@@ -73,10 +75,12 @@ export class Worker implements AsyncDisposable {
     }
     every('presence', 5_000, () => this.#presence.keep())
     // The outbox is looked at when a commit says so; the clock is for notices that were lost.
-    this.#relay = every('relay', 2_000, () => this.#relayAll())
-    every('schedule', 1_000, () => startDueRuns(store, new Date()))
+    this.#relay = every('relay', 10_000, () => this.#relayAll())
+    every('schedule', 1_000, () =>
+      startDueRuns(store, new Date(), (error) => logger.warn({ err: error }, 'a scheduled job was not started')),
+    )
     every('recover', 5_000, () => recoverRuns(store))
-    every('streams', 60_000, () => wakeAllStreams(store))
+    every('streams', 30_000, () => wakeAllStreams(store))
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
     every('prune', 3_600_000, () => pruneHistory(store.database))
     this.#unsubscribe.push(

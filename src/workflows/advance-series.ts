@@ -1,11 +1,12 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Detector } from '../detectors/detector.ts'
-import type { Finding } from '../detection/finding.ts'
+import type { Finding, SeriesMonitor } from '../detection/series-monitor.ts'
 import type { Job } from '../jobs/job.ts'
 import type { Run } from '../jobs/run.ts'
 import { observeGently, resumeMonitor, storedMonitor } from '../jobs/watch-series.ts'
-import { POINT_LIMITS, type Series } from '../metrics/metrics-engine.ts'
+import { POINT_LIMITS, type Series, type SeriesFilter } from '../metrics/metrics-engine.ts'
 import type { Store } from '../store/store.ts'
+import type { UnitOfWork } from '../store/unit-of-work.ts'
 
 /** What a worker needs to know to take a job over its series. */
 export interface RunContext {
@@ -17,25 +18,33 @@ export interface RunContext {
   readonly signal: AbortSignal
 }
 
-/** The run is somebody else's now, or over: this worker stops without a trace. */
+/** The run is over, or another worker's: this one stops without a trace. */
 export class RunLost extends Error {}
 
-/** Points between two commits of a series: what a killed worker has to look at again, at most. */
+/** Another worker has stored a state of one of these series meanwhile: what is here is out of date. */
+export class SeriesTaken extends Error {}
+
+/** Points between two commits: what a killed worker has to look at again, at most. */
 const CHECKPOINT_POINTS = 20_000
 const SERIES_PAGE = 500
+
+/** A series on its way: the monitor, and what is not stored yet. */
+interface Watched {
+  readonly series: Series
+  readonly monitor: SeriesMonitor
+  revision: number
+  findings: Map<number, Finding>
+  isChanged: boolean
+  isDone: boolean
+}
 
 /** All series that a job watches, page by page. */
 export async function* seriesOfJob(context: Pick<RunContext, 'store' | 'scope' | 'job'>): AsyncGenerator<Series[]> {
   const { store, scope, job } = context
-  let afterId: number | undefined
+  const filter: SeriesFilter = { sourceId: job.datasetId, limit: SERIES_PAGE, ...job.selector }
+  let afterId = 0
   for (;;) {
-    const page = await store.metrics.listSeries(scope, {
-      sourceId: job.datasetId,
-      limit: SERIES_PAGE,
-      ...(job.selector.metric === undefined ? {} : { metric: job.selector.metric }),
-      ...(job.selector.tags === undefined ? {} : { tags: job.selector.tags }),
-      ...(afterId === undefined ? {} : { afterId }),
-    })
+    const page = await store.metrics.listSeries(scope, { ...filter, afterId })
     if (page.length > 0) yield page
     if (page.length < SERIES_PAGE) return
     afterId = page.at(-1)!.id
@@ -43,67 +52,101 @@ export async function* seriesOfJob(context: Pick<RunContext, 'store' | 'scope' |
 }
 
 /**
- * Takes the job's detector over the points of one series that it has not seen. Findings, state and counters are stored together,
+ * Takes the job's detector over the points of some series that it has not seen. Findings, states and counters are stored together,
  * so that wherever the worker dies, the next one continues exactly there.
- * @throws RunLost when another worker has taken over, or the run was cancelled.
+ * @param mode `afresh`: from the first point, unless this run was here already; `continue`: from where the job stands, up to the newest
+ * point that each series was listed with.
+ * @throws RunLost, SeriesTaken.
  */
-export async function advanceSeries(context: RunContext, series: Series, mode: 'afresh' | 'continue'): Promise<void> {
-  const { store, scope, job, run, detector, signal } = context
-  const stored = await store.read(scope, 'latest', signal).detectorStates.find(job.id, series.id)
-  const isOurs = stored !== undefined && (mode === 'continue' || stored.runId === run.id)
-  if (isOurs && mode === 'afresh' && stored.done) return
-  const monitor = resumeMonitor(detector, isOurs ? stored.state : undefined)
-  let revision = stored?.revision ?? 0
-  let findings = new Map<number, Finding>()
+export async function advanceSeries(
+  context: RunContext,
+  series: readonly Series[],
+  mode: 'afresh' | 'continue',
+): Promise<void> {
+  const { store, scope, signal } = context
+  const watched = await resumeAll(context, series, mode)
   let pending = 0
-
-  const checkpoint = async (done: boolean): Promise<void> => {
-    await store.transaction(
-      scope,
-      async (unit) => {
-        const isStored = await unit.detectorStates.replace(job.id, revision, {
-          seriesId: series.id,
-          runId: run.id,
-          watermarkMs: monitor.watermarkMs,
-          state: storedMonitor(detector, monitor),
-          done,
-        })
-        if (!isStored) throw new RunLost()
-        const { opened, updated } = await unit.anomalies.record(
-          {
-            jobId: job.id,
-            runId: run.id,
-            datasetId: job.datasetId,
-            seriesId: series.id,
-            metric: series.metric,
-            tags: series.tags,
-            algorithm: monitor.choice?.algorithm ?? detector.algorithm,
-          },
-          [...findings.values()],
-        )
-        for (const id of opened) await unit.outbox.add('anomaly', { id, change: 'opened' })
-        for (const id of updated) await unit.outbox.add('anomaly', { id, change: 'updated' })
-        const isHeld = await unit.runs.advance(run, {
-          pointsScanned: pending,
-          anomaliesFound: opened.length,
-          seriesDone: done ? 1 : 0,
-        })
-        if (!isHeld) throw new RunLost()
-      },
-      signal,
-    )
-    revision += 1
-    findings = new Map()
-    pending = 0
+  for (const one of watched) {
+    const range = { fromMs: afterWatermark(one.monitor.watermarkMs), toMs: endOf(one.series, mode) }
+    for await (const columns of store.metrics.scan(scope, [one.series.id], range, signal)) {
+      for (const finding of await observeGently(one.monitor, columns)) one.findings.set(finding.startMs, finding)
+      one.isChanged = true
+      pending += columns.timesMs.length
+      if (pending < CHECKPOINT_POINTS) continue
+      await checkpoint(context, watched, pending)
+      pending = 0
+    }
+    if (mode === 'afresh') one.isChanged = one.isDone = true
   }
+  await checkpoint(context, watched, pending)
+}
 
-  const range = { fromMs: afterWatermark(monitor.watermarkMs), toMs: POINT_LIMITS.maxTimeMs }
-  for await (const columns of store.metrics.scan(scope, [series.id], range, signal)) {
-    for (const finding of await observeGently(monitor, columns)) findings.set(finding.startMs, finding)
-    pending += columns.timesMs.length
-    if (pending >= CHECKPOINT_POINTS) await checkpoint(false)
+async function resumeAll(
+  { store, scope, job, run, detector, signal }: RunContext,
+  series: readonly Series[],
+  mode: 'afresh' | 'continue',
+): Promise<Watched[]> {
+  const ids = series.map(({ id }) => id)
+  const stored = await store.read(scope, 'latest', signal).detectorStates.find(job.id, ids)
+  return series.flatMap((one) => {
+    const state = stored.get(one.id)
+    const isOurs = state !== undefined && (mode === 'continue' || state.runId === run.id)
+    if (isOurs && mode === 'afresh' && state.done) return []
+    const monitor = resumeMonitor(detector, isOurs ? state.state : undefined)
+    const revision = state?.revision ?? 0
+    return { series: one, monitor, revision, findings: new Map<number, Finding>(), isChanged: false, isDone: false }
+  })
+}
+
+/** Stores everything that is new, in one transaction. */
+async function checkpoint(context: RunContext, watched: readonly Watched[], pointsScanned: number): Promise<void> {
+  const { store, scope, job, run, detector, signal } = context
+  const changed = watched.filter(({ isChanged }) => isChanged)
+  if (changed.length === 0) return
+  await store.transaction(
+    scope,
+    async (unit) => {
+      const states = changed.map(({ series, monitor, revision, isDone }) => ({
+        seriesId: series.id,
+        runId: run.id,
+        after: revision,
+        watermarkMs: monitor.watermarkMs,
+        state: storedMonitor(detector, monitor),
+        done: isDone,
+      }))
+      if (!(await unit.detectorStates.replaceAll(job.id, states))) throw new SeriesTaken()
+      let anomaliesFound = 0
+      for (const one of changed) anomaliesFound += await recordFindings(unit, context, one)
+      const seriesDone = changed.filter(({ isDone }) => isDone).length
+      const isHeld = await unit.runs.advance(run, { pointsScanned, anomaliesFound, seriesDone })
+      if (!isHeld) throw new RunLost()
+    },
+    signal,
+  )
+  for (const one of changed) {
+    one.revision += 1
+    one.findings = new Map()
+    one.isChanged = false
   }
-  if (mode === 'afresh' || pending > 0) await checkpoint(mode === 'afresh')
+}
+
+/** @returns how many are new. */
+async function recordFindings(unit: UnitOfWork, { job, run, detector }: RunContext, one: Watched): Promise<number> {
+  const { series, monitor, findings, isDone } = one
+  const source = {
+    jobId: job.id,
+    runId: run.id,
+    datasetId: job.datasetId,
+    seriesId: series.id,
+    metric: series.metric,
+    tags: series.tags,
+    algorithm: monitor.choice?.algorithm ?? detector.algorithm,
+  }
+  const { opened, updated } = await unit.anomalies.record(source, [...findings.values()])
+  for (const id of opened) await unit.outbox.add('anomaly', { id, change: 'opened' })
+  for (const id of updated) await unit.outbox.add('anomaly', { id, change: 'updated' })
+  if (isDone) await unit.anomalies.endOthers(source)
+  return opened.length
 }
 
 /** The first instant after a point, in microseconds as the database keeps them. */
@@ -111,3 +154,7 @@ function afterWatermark(watermarkMs: number | undefined): number {
   return watermarkMs === undefined ? POINT_LIMITS.minTimeMs : (Math.round(watermarkMs * 1000) + 1) / 1000
 }
 
+/** Points beyond the newest one that was known may still have older ones on their way beside them. */
+function endOf(series: Series, mode: 'afresh' | 'continue'): number {
+  return mode === 'continue' && series.latestMs !== undefined ? afterWatermark(series.latestMs) : POINT_LIMITS.maxTimeMs
+}

@@ -1,6 +1,7 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Series } from '../metrics/metrics-engine.ts'
 import type { Store } from '../store/store.ts'
-import { advanceSeries, type RunContext, RunLost, seriesOfJob } from './advance-series.ts'
+import { advanceSeries, type RunContext, RunLost, seriesOfJob, SeriesTaken } from './advance-series.ts'
 import { finishRun, isPassing } from './run-detection.ts'
 
 export interface AdvanceStreamOptions {
@@ -10,6 +11,9 @@ export interface AdvanceStreamOptions {
   readonly workerId: string
   readonly signal: AbortSignal
 }
+
+/** Series that are stored together: one transaction instead of a hundred where many have one new point each. */
+const GROUP = 100
 
 /**
  * Takes a streaming job over the points that have come since it last looked. Its run stays open from start to pause.
@@ -21,28 +25,40 @@ export async function advanceStream(options: AdvanceStreamOptions): Promise<void
   if (opened === undefined) return
   const context: RunContext = { store, scope, signal, ...opened }
   try {
-    const progress = await store.read(scope, 'latest').detectorStates.progress(context.job.id)
-    let seriesTotal = 0
-    for await (const page of seriesOfJob(context)) {
-      seriesTotal += page.length
-      for (const series of page) {
-        const watermarkMs = progress.get(series.id)?.watermarkMs ?? -Infinity
-        if (series.latestMs === undefined || series.latestMs <= watermarkMs) continue
-        signal.throwIfAborted()
-        await advanceSeries(context, series, 'continue').catch((error: unknown) => {
-          // Another worker was faster with this series, or the run is over; the next look finds out which.
-          if (!(error instanceof RunLost)) throw error
-        })
-      }
+    const { behind, total } = await findBehind(context)
+    // Points older than the newest one may still be in transactions that began before it was seen.
+    if (behind.length > 0) await store.metrics.settled(context.job.datasetId, signal)
+    for (let start = 0; start < behind.length; start += GROUP) {
+      signal.throwIfAborted()
+      await advanceSeries(context, behind.slice(start, start + GROUP), 'continue').catch((error: unknown) => {
+        // Another worker was faster with one of these: it has seen the same points.
+        if (!(error instanceof SeriesTaken)) throw error
+      })
     }
-    if (seriesTotal !== context.run.seriesTotal)
-      await store.transaction(scope, (unit) => unit.runs.setSeriesTotal(context.run.id, seriesTotal, seriesTotal))
+    if (total !== context.run.seriesTotal)
+      await store.transaction(scope, (unit) => unit.runs.setSeriesTotal(context.run, total, total))
   } catch (error) {
-    if (signal.aborted) return
+    if (signal.aborted || error instanceof RunLost) return
     if (isPassing(error)) throw error
     await finishRun(context, 'failed', error)
     throw error
   }
+}
+
+/** The series with points that the job has not seen, and how many series it watches. */
+async function findBehind(context: RunContext): Promise<{ behind: Series[]; total: number }> {
+  const { store, scope, job } = context
+  const progress = await store.read(scope, 'latest').detectorStates.progress(job.id)
+  const behind: Series[] = []
+  let total = 0
+  for await (const page of seriesOfJob(context)) {
+    total += page.length
+    for (const series of page) {
+      const watermarkMs = progress.get(series.id)?.watermarkMs ?? -Infinity
+      if (series.latestMs !== undefined && series.latestMs > watermarkMs) behind.push(series)
+    }
+  }
+  return { behind, total }
 }
 
 async function openStream(
@@ -51,12 +67,14 @@ async function openStream(
   const { store, scope, jobId, workerId } = options
   const latest = store.read(scope, 'latest')
   const job = await latest.jobs.find(jobId)
-  if (job === undefined || (job.status !== 'pending' && job.status !== 'running')) return undefined
+  if (job === undefined || !isAtWork(job.status)) return undefined
   const detector = await latest.detectors.get(job.detectorId)
   const open = await latest.runs.findOpen(jobId)
   if (open?.status === 'running') return { job, detector, run: open }
   const { value: run } = await store.transaction(scope, async (unit) => {
-    const pending = open ?? (await unit.runs.create(jobId))
+    const { status } = await unit.jobs.lock(jobId)
+    if (!isAtWork(status)) return undefined
+    const pending = (await unit.runs.findOpen(jobId)) ?? (await unit.runs.create(jobId))
     const claimed = pending === undefined ? undefined : await unit.runs.claim(pending.id, workerId)
     if (claimed === undefined) return undefined
     await unit.jobs.follow(jobId, 'running')
@@ -64,4 +82,8 @@ async function openStream(
     return claimed
   })
   return run === undefined ? undefined : { job, detector, run }
+}
+
+function isAtWork(status: string): boolean {
+  return status === 'pending' || status === 'running'
 }

@@ -26,7 +26,7 @@ export async function appendPoints(
   signal?: AbortSignal,
 ): Promise<Committed<Counts<AppendReport>>> {
   const { value, position } = await store.metrics.append(scope, toBatch(dataset, points), signal)
-  if (value.inserted > 0) await tellWatchers(store, scope, dataset)
+  if (value.inserted > 0) tellWatchers(store, scope, dataset)
   const { inserted, duplicates, conflicting } = value
   return { value: { inserted, duplicates, conflicting, ...lineReport(points, value) }, position }
 }
@@ -40,13 +40,13 @@ export async function correctPoints(
   signal?: AbortSignal,
 ): Promise<Committed<Counts<CorrectionReport>>> {
   const { value, position } = await store.metrics.correct(scope, toBatch(dataset, points), signal)
-  if (value.changed + value.inserted > 0) await tellWatchers(store, scope, dataset)
+  if (value.changed + value.inserted > 0) tellWatchers(store, scope, dataset)
   const { changed, inserted, unchanged } = value
   return { value: { changed, inserted, unchanged, ...lineReport(points, value) }, position }
 }
 
-async function tellWatchers(store: Store, scope: TenantScope, dataset: Dataset): Promise<void> {
-  await store.notifier.publish({ channel: 'points', tenantId: scope.tenantId, id: dataset.id })
+function tellWatchers(store: Store, scope: TenantScope, dataset: Dataset): void {
+  store.notifier.publish({ channel: 'points', tenantId: scope.tenantId, id: dataset.id })
 }
 
 function toBatch(dataset: Dataset, { keys, series, timesMs, values }: ReadPoints): PointBatch {

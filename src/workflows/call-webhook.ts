@@ -1,7 +1,8 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { presentAnomaly } from '../anomalies/present-anomaly.ts'
 import { NomalyError } from '../errors.ts'
-import { deliverWebhook, parseWebhook, WEBHOOK_SETTING } from '../notifications/webhook.ts'
+import { deliverWebhook } from '../notifications/deliver-webhook.ts'
+import { parseWebhook, WEBHOOK_SETTING } from '../notifications/webhook.ts'
 import type { Store } from '../store/store.ts'
 
 export interface CallWebhookOptions {

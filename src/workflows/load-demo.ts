@@ -1,9 +1,11 @@
 import type { Identity } from '../access/identity.ts'
 import type { Dataset } from '../datasets/dataset.ts'
 import { type DemoIncident, generateDemo } from '../demo/demo-series.ts'
+import { NomalyError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
+import type { UnitOfWork } from '../store/unit-of-work.ts'
 import { appendPoints } from './append-points.ts'
-import { createJob } from './manage-jobs.ts'
+import { addJob } from './manage-jobs.ts'
 
 const DEMO_NAME = 'demo'
 const STEP_MS = 300_000
@@ -16,35 +18,41 @@ export interface LoadedDemo {
 
 /** Loads the demo, or finds the one that was loaded before: nothing is there twice, however often this is called. */
 export async function loadDemo(store: Store, identity: Identity, nowMs: number): Promise<LoadedDemo> {
-  const { scope, actor } = identity
-  const dataset = await findOrCreate(store, identity, Math.floor(nowMs / STEP_MS) * STEP_MS)
+  const { dataset, jobId } = await findOrCreate(store, identity, Math.floor(nowMs / STEP_MS) * STEP_MS)
   const { incidents, ...data } = generateDemo(Number(dataset.metadata['endMs']))
   const points = { ...data, lines: new Uint32Array(data.series.length), rejected: [], rejectedTotal: 0, columns: undefined }
-  await appendPoints(store, scope, dataset, points)
-  const { items } = await store.read(scope, 'latest').jobs.list({ datasetId: dataset.id }, { limit: 1 })
-  const [existing] = items
-  if (existing !== undefined) return { datasetId: dataset.id, jobId: existing.id, incidents }
-  const { value: job } = await createJob(
-    store,
-    { ...identity, actor },
-    { name: 'Demo shop', dataset: dataset.id, schedule: { kind: 'streaming' } },
-  )
-  return { datasetId: dataset.id, jobId: job.id, incidents }
+  await appendPoints(store, identity.scope, dataset, points)
+  return { datasetId: dataset.id, jobId, incidents }
 }
 
-async function findOrCreate(store: Store, { scope, actor }: Identity, endMs: number): Promise<Dataset> {
-  const existing = await store.read(scope, 'latest').datasets.find(DEMO_NAME)
-  if (typeof existing?.metadata['endMs'] === 'number') return existing
-  const { value } = await store.transaction(scope, async (unit) => {
-    const dataset = await unit.datasets.create({
-      // A dataset of the user's own that has this name already is left alone.
-      name: existing === undefined ? DEMO_NAME : `${DEMO_NAME}-${endMs}`,
-      description: 'Four weeks of a made-up shop, with incidents in it.',
-      metadata: { endMs },
-    })
-    await unit.audit.record(actor, 'demo.load', { kind: 'dataset', id: dataset.id })
-    await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
-    return dataset
+/** Dataset and job in one transaction. Points come after them, in one batch: the job sees none or all. */
+async function findOrCreate(
+  store: Store,
+  identity: Identity,
+  endMs: number,
+): Promise<{ readonly dataset: Dataset; readonly jobId: string }> {
+  const { value } = await store.transaction(identity.scope, async (unit) => {
+    const existing = await unit.datasets.find(DEMO_NAME)
+    const isDemo = typeof existing?.metadata['endMs'] === 'number'
+    if (existing !== undefined && !isDemo)
+      throw new NomalyError('conflict', `There is a dataset "${DEMO_NAME}" of your own.`, {
+        hint: 'Rename it to load the demo.',
+      })
+    const dataset = existing ?? (await createDataset(unit, identity.actor, endMs))
+    const { items } = await unit.jobs.list({ datasetId: dataset.id }, { limit: 1 })
+    const job = items[0] ?? (await addJob(unit, identity, { name: 'Demo shop', dataset: dataset.id, schedule: { kind: 'streaming' } }))
+    return { dataset, jobId: job.id }
   })
   return value
+}
+
+async function createDataset(unit: UnitOfWork, actor: string, endMs: number): Promise<Dataset> {
+  const dataset = await unit.datasets.create({
+    name: DEMO_NAME,
+    description: 'Four weeks of a made-up shop, with incidents in it.',
+    metadata: { endMs },
+  })
+  await unit.audit.record(actor, 'demo.load', { kind: 'dataset', id: dataset.id })
+  await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
+  return dataset
 }

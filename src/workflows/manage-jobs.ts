@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Identity } from '../access/identity.ts'
 import { validateDetectorSettings } from '../detection/algorithms.ts'
 import type { Detector } from '../detectors/detector.ts'
@@ -24,38 +25,38 @@ export interface JobRequest {
 
 /** Makes a job, and with it the first run or the first due time. */
 export async function createJob(store: Store, identity: Identity, request: JobRequest): Promise<Committed<Job>> {
+  return store.transaction(identity.scope, (unit) => addJob(unit, identity, request))
+}
+
+/** Makes a job as part of something larger. */
+export async function addJob(unit: UnitOfWork, identity: Identity, request: JobRequest): Promise<Job> {
   const nextRunAt = nextOccurrence(request.schedule, new Date())
-  return store.transaction(identity.scope, async (unit) => {
-    const dataset = await unit.datasets.get(request.dataset)
-    const name = request.name ?? `${dataset.name} (${describeSchedule(request.schedule)})`
-    const detector = await resolveDetector(unit, request, name)
-    const job = await unit.jobs.create({
-      name,
-      datasetId: dataset.id,
-      detectorId: detector.id,
-      schedule: request.schedule,
-      selector: request.selector ?? {},
-      nextRunAt,
-    })
-    await unit.audit.record(identity.actor, 'job.create', { kind: 'job', id: job.id }, { name })
-    await unit.outbox.add('job', { id: job.id, status: job.status })
-    if (request.schedule.kind !== 'cron') await startRun(unit, identity.scope.tenantId, job)
-    return job
+  const dataset = await unit.datasets.get(request.dataset)
+  const name = (request.name ?? `${dataset.name} (${describeSchedule(request.schedule)})`).slice(0, 200)
+  const detector = await resolveDetector(unit, request, name)
+  const job = await unit.jobs.create({
+    name,
+    datasetId: dataset.id,
+    detectorId: detector.id,
+    schedule: request.schedule,
+    selector: request.selector ?? {},
+    nextRunAt,
   })
+  await unit.audit.record(identity.actor, 'job.create', { kind: 'job', id: job.id }, { name })
+  await unit.outbox.add('job', { id: job.id, status: job.status })
+  if (request.schedule.kind !== 'cron') await startRun(unit, identity.scope.tenantId, job)
+  return job
 }
 
 async function resolveDetector(unit: UnitOfWork, request: JobRequest, jobName: string): Promise<Detector> {
   if (request.detectorId !== undefined && request.detector !== undefined)
     throw invalidField('detector', 'must not be given together with detectorId')
   if (request.detectorId !== undefined) return unit.detectors.get(request.detectorId)
-  if (request.detector === undefined) {
-    const existing = await unit.detectors.findByName(DEFAULT_DETECTOR_NAME)
-    return existing ?? unit.detectors.create(DEFAULT_DETECTOR_NAME, validateDetectorSettings({}))
-  }
-  const settings = validateDetectorSettings(request.detector)
-  // Names are unique and a job's is not: the date of its making tells two of them apart.
-  const name = (await unit.detectors.findByName(jobName)) === undefined ? jobName : `${jobName} ${new Date().toISOString()}`
-  return unit.detectors.create(name.slice(0, 200), settings)
+  if (request.detector === undefined)
+    return unit.detectors.findOrCreate(DEFAULT_DETECTOR_NAME, validateDetectorSettings({}))
+  // Names are unique and a job's is not: something random tells two of them apart.
+  const name = `${jobName.slice(0, 190)} ${randomBytes(4).toString('hex')}`
+  return unit.detectors.create(name, validateDetectorSettings(request.detector))
 }
 
 function describeSchedule(schedule: Schedule): string {
@@ -75,7 +76,7 @@ export async function startRun(unit: UnitOfWork, tenantId: string, job: Job, sch
 /** Cancels, pauses or resumes a job. @throws NomalyError `conflict` where its state does not allow it. */
 export async function actOnJob(store: Store, identity: Identity, id: string, action: JobAction): Promise<Committed<Job>> {
   return store.transaction(identity.scope, async (unit) => {
-    const before = await unit.jobs.get(id)
+    const before = await unit.jobs.lock(id)
     if (action === 'pause' && before.schedule.kind === 'once')
       throw new NomalyError('conflict', 'A job that runs once cannot be paused.', {
         hint: 'Cancel it; a new run starts it again.',
@@ -87,7 +88,7 @@ export async function actOnJob(store: Store, identity: Identity, id: string, act
       if (job.schedule.kind !== 'cron' && open === undefined) await startRun(unit, identity.scope.tenantId, job)
     } else if (open !== undefined) {
       const status = action === 'pause' && job.schedule.kind === 'streaming' ? 'completed' : 'cancelled'
-      await unit.runs.finish(open.id, status)
+      await unit.runs.finish({ id: open.id }, status)
       const { seriesDone, seriesTotal } = open
       await unit.outbox.add('run', { id: open.id, jobId: id, status, seriesDone, seriesTotal })
     }
@@ -100,17 +101,18 @@ export async function actOnJob(store: Store, identity: Identity, id: string, act
 /** Runs a job now, whatever its schedule says. @throws NomalyError `conflict` while a run of it is under way, or for streaming jobs. */
 export async function runJobNow(store: Store, identity: Identity, id: string): Promise<Committed<Run>> {
   return store.transaction(identity.scope, async (unit) => {
-    const job = await unit.jobs.get(id)
+    const job = await unit.jobs.lock(id)
     if (job.schedule.kind === 'streaming')
       throw new NomalyError('conflict', 'A streaming job works by itself as points arrive.', {
         hint: 'Make a job that runs once to look at all of the data again.',
       })
     if ((await unit.runs.findOpen(id)) !== undefined)
       throw new NomalyError('conflict', 'A run of this job is under way.', { hint: 'Wait for it, or cancel it.' })
-    await unit.jobs.setStatus(id, 'pending')
+    // A scheduled job that is paused or cancelled stays so: this is one run, not its schedule.
+    if (job.schedule.kind === 'once') await unit.jobs.setStatus(id, 'pending')
     const run = await startRun(unit, identity.scope.tenantId, job)
     await unit.audit.record(identity.actor, 'job.run', { kind: 'job', id })
-    await unit.outbox.add('job', { id, status: 'pending' })
+    await unit.outbox.add('job', { id, status: job.schedule.kind === 'once' ? 'pending' : job.status })
     return run!
   })
 }
@@ -118,6 +120,7 @@ export async function runJobNow(store: Store, identity: Identity, id: string): P
 /** Removes a job with its runs and anomalies. */
 export async function deleteJob(store: Store, identity: Identity, id: string): Promise<Committed<void>> {
   return store.transaction(identity.scope, async (unit) => {
+    await unit.jobs.lock(id)
     await unit.jobs.remove(id)
     await unit.audit.record(identity.actor, 'job.delete', { kind: 'job', id })
     await unit.outbox.add('job', { id, status: 'deleted' })

@@ -1,27 +1,45 @@
-import type { Store } from '../store/store.ts'
 import { presenceKey } from '../jobs/worker-presence.ts'
+import type { Store } from '../store/store.ts'
+
+interface OpenRun {
+  readonly id: string
+  readonly tenant_id: string
+  readonly status: string
+  readonly worker_id: string | null
+  readonly has_task: boolean
+  readonly is_old: boolean
+}
 
 /**
- * Makes new tasks for runs whose worker is gone: its presence lock is free, since PostgreSQL frees the locks of a connection
- * that ends, however it ends.
+ * Makes new tasks for runs that nobody works on: their worker is gone, since its presence lock is free (PostgreSQL frees the locks of a
+ * connection that ends, however it ends), or their task has used up its tries.
  * @returns how many runs were found.
  */
 export async function recoverRuns(store: Store): Promise<number> {
   const orphans = await store.database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
-    const running = await connection.query<{ id: string; tenant_id: string; worker_id: string }>(
-      `select r.id, r.tenant_id, r.worker_id from nomaly.runs r join nomaly.jobs j on j.id = r.job_id
-       where r.status = 'running' and j.schedule ->> 'kind' <> 'streaming' limit 1000`,
+    const open = await connection.query<OpenRun & Record<string, unknown>>(
+      `select r.id, r.tenant_id, r.status, r.worker_id, r.created_at < now() - interval '15 seconds' as is_old,
+              exists (select from pgboss.job t where t.name = 'run-detection' and t.singleton_key = r.id::text
+                      and t.state in ('created', 'retry', 'active')) as has_task
+       from nomaly.runs r join nomaly.jobs j on j.id = r.job_id
+       where r.status in ('pending', 'running') and j.schedule ->> 'kind' <> 'streaming' limit 1000`,
     )
-    if (running.length === 0) return []
+    if (open.length === 0) return []
     const held = await connection.query<{ key: string }>(
       `select ((classid::bigint << 32) | objid::bigint)::text as key from pg_locks
        where locktype = 'advisory' and granted and objsubid = 1
          and database = (select oid from pg_database where datname = current_database())`,
     )
     const alive = new Set(held.map(({ key }) => key))
-    return running.filter(({ worker_id: workerId }) => !alive.has(presenceKey(workerId)))
+    return open.filter((run) => isOrphan(run, alive))
   })
   for (const { id, tenant_id: tenantId } of orphans)
     await store.transaction({ tenantId }, (unit) => unit.queue.send('run-detection', { tenantId, runId: id }, id))
   return orphans.length
+}
+
+function isOrphan(run: OpenRun, alive: ReadonlySet<string>): boolean {
+  // A worker that died still has its task marked as active: its lock tells at once, the task's heartbeat only later.
+  if (run.status === 'running' && run.worker_id !== null && !alive.has(presenceKey(run.worker_id))) return true
+  return !run.has_task && run.is_old
 }

@@ -31,7 +31,7 @@ export async function replayBand(
   const monitor = new SeriesMonitor({ algorithm, parameters, budget })
   const before = { fromMs: POINT_LIMITS.minTimeMs, toMs: range.fromMs }
   const learning = await store.metrics.tail(scope, seriesId, before, MAX_LEARNING_POINTS, signal)
-  await inSlices(learning.timesMs.length, (start, end) => {
+  await inSlices(learning.timesMs.length, signal, (start, end) => {
     monitor.observe(learning.timesMs.subarray(start, end), learning.values.subarray(start, end))
   })
   const shown = await store.metrics.tail(scope, seriesId, range, maxPoints, signal)
@@ -42,7 +42,7 @@ export async function replayBand(
     lower: new Float64Array(count),
     upper: new Float64Array(count),
   }
-  await inSlices(count, (start, end) => {
+  await inSlices(count, signal, (start, end) => {
     monitor.observeWithBand(shown.timesMs.subarray(start, end), shown.values.subarray(start, end), {
       timesMs: band.timesMs.subarray(start, end),
       expected: band.expected.subarray(start, end),
@@ -60,8 +60,13 @@ export async function replayBand(
 }
 
 /** Gives way to other work of the process between slices. */
-async function inSlices(count: number, work: (start: number, end: number) => void): Promise<void> {
+async function inSlices(
+  count: number,
+  signal: AbortSignal,
+  work: (start: number, end: number) => void,
+): Promise<void> {
   for (let start = 0; start < count; start += 2_000) {
+    signal.throwIfAborted()
     work(start, Math.min(count, start + 2_000))
     await new Promise(setImmediate)
   }

@@ -1,8 +1,7 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { NomalyError } from '../errors.ts'
-import type { Run } from '../jobs/run.ts'
 import type { Store } from '../store/store.ts'
-import { advanceSeries, type RunContext, RunLost, seriesOfJob } from './advance-series.ts'
+import { advanceSeries, type RunContext, RunLost, seriesOfJob, SeriesTaken } from './advance-series.ts'
 
 /** How often a run is taken up again after failures that may pass by themselves. */
 const MAX_ATTEMPTS = 10
@@ -21,8 +20,8 @@ export interface RunDetectionOptions {
  * May be called again for the same run, by any worker, and at the same time: what is done is not done again.
  */
 export async function runDetection(options: RunDetectionOptions): Promise<void> {
-  const { store, scope, runId, workerId, signal } = options
-  const claimed = await claimRun(store, scope, runId, workerId)
+  const { store, scope, signal } = options
+  const claimed = await claimRun(options)
   if (claimed === undefined) return
   const context: RunContext = { store, scope, signal, ...claimed }
   try {
@@ -30,21 +29,23 @@ export async function runDetection(options: RunDetectionOptions): Promise<void> 
     await finishRun(context, 'completed')
   } catch (error) {
     if (error instanceof RunLost || signal.aborted) return
-    if (isPassing(error) && context.run.attempt < MAX_ATTEMPTS) throw error
+    // The worker that had the run before has stored one last state: with this attempt it can store no more.
+    if (error instanceof SeriesTaken || (isPassing(error) && context.run.attempt < MAX_ATTEMPTS)) throw error
     await finishRun(context, 'failed', error)
   }
 }
 
-async function claimRun(
-  store: Store,
-  scope: TenantScope,
-  runId: string,
-  workerId: string,
-): Promise<Pick<RunContext, 'job' | 'run' | 'detector'> | undefined> {
+async function claimRun({
+  store,
+  scope,
+  runId,
+  workerId,
+}: RunDetectionOptions): Promise<Pick<RunContext, 'job' | 'run' | 'detector'> | undefined> {
+  const { jobId } = await store.read(scope, 'latest').runs.get(runId)
   const { value } = await store.transaction(scope, async (unit) => {
+    const job = await unit.jobs.lock(jobId)
     const run = await unit.runs.claim(runId, workerId)
     if (run === undefined) return undefined
-    const job = await unit.jobs.get(run.jobId)
     await unit.jobs.follow(job.id, 'running')
     await unit.outbox.add('job', { id: job.id, status: 'running' })
     return { run, job, detector: await unit.detectors.get(job.detectorId) }
@@ -55,25 +56,23 @@ async function claimRun(
 async function advanceAllSeries(context: RunContext): Promise<void> {
   const { store, scope, run, job } = context
   const mode = job.schedule.kind === 'once' ? 'afresh' : 'continue'
-  const done = new Set<number>()
   const progress = await store.read(scope, 'latest').detectorStates.progress(job.id)
-  const pages = await Array.fromAsync(seriesOfJob(context))
-  const series = pages.flat()
-  for (const { id } of series) {
+  const series = (await Array.fromAsync(seriesOfJob(context))).flat()
+  await store.metrics.settled(job.datasetId, context.signal)
+  const left = series.filter(({ id, latestMs }) => {
     const state = progress.get(id)
-    if (mode === 'afresh' && state?.runId === run.id && state.done) done.add(id)
-  }
-  await store.transaction(scope, (unit) => unit.runs.setSeriesTotal(run.id, series.length, done.size))
-  let toldAt = 0
-  for (const one of series) {
-    if (done.has(one.id)) continue
-    const isNew = one.latestMs !== undefined && one.latestMs > (progress.get(one.id)?.watermarkMs ?? -Infinity)
-    if (mode === 'afresh' || isNew) await advanceSeries(context, one, mode)
+    if (mode === 'afresh') return !(state?.runId === run.id && state.done)
+    return latestMs !== undefined && latestMs > (state?.watermarkMs ?? -Infinity)
+  })
+  const before = series.length - left.length
+  await store.transaction(scope, (unit) => unit.runs.setSeriesTotal(run, series.length, before))
+  let toldAtMs = 0
+  for (const [index, one] of left.entries()) {
+    await advanceSeries(context, [one], mode)
     if (mode === 'continue') await countSeries(context)
-    done.add(one.id)
-    if (Date.now() - toldAt < PROGRESS_INTERVAL_MS) continue
-    toldAt = Date.now()
-    await tellProgress(context, done.size, series.length)
+    if (performance.now() - toldAtMs < PROGRESS_INTERVAL_MS) continue
+    toldAtMs = performance.now()
+    await tellProgress(context, before + index + 1, series.length)
   }
 }
 
@@ -96,11 +95,12 @@ export async function finishRun(
   error?: unknown,
 ): Promise<void> {
   await store.transaction(scope, async (unit) => {
-    const isEnded = await unit.runs.finish(run.id, status, error === undefined ? undefined : describe(error))
+    await unit.jobs.lock(job.id)
+    const isEnded = await unit.runs.finish(run, status, error === undefined ? undefined : describe(error))
     if (!isEnded) return
     const jobStatus = job.schedule.kind === 'cron' ? 'pending' : status
     await unit.jobs.follow(job.id, jobStatus)
-    const { seriesDone, seriesTotal }: Run = await unit.runs.get(run.id)
+    const { seriesDone, seriesTotal } = await unit.runs.get(run.id)
     await unit.outbox.add('run', { id: run.id, jobId: job.id, status, seriesDone, seriesTotal })
     await unit.outbox.add('job', { id: job.id, status: jobStatus })
   })

@@ -3,14 +3,8 @@ import type { Store } from '../store/store.ts'
 
 /** Makes a task for every streaming job of a dataset that has new points. */
 export async function wakeStreamsOf(store: Store, scope: TenantScope, datasetId: string): Promise<void> {
-  const { items } = await store.read(scope, 'latest').jobs.list({ datasetId }, { limit: 500 })
-  const streams = items.filter(
-    ({ schedule, status }) => schedule.kind === 'streaming' && (status === 'pending' || status === 'running'),
-  )
-  if (streams.length === 0) return
-  await store.transaction(scope, async (unit) => {
-    for (const { id } of streams) await unit.queue.send('advance-stream', { tenantId: scope.tenantId, jobId: id }, id)
-  })
+  const jobIds = await store.read(scope, 'latest').jobs.streamsOf(datasetId)
+  if (jobIds.length > 0) await wake(store, scope, jobIds)
 }
 
 /** Makes a task for every streaming job of every tenant: what a lost notice would have asked for. */
@@ -21,6 +15,16 @@ export async function wakeAllStreams(store: Store): Promise<void> {
        where schedule ->> 'kind' = 'streaming' and status in ('pending', 'running')`,
     ),
   )
-  for (const { id, tenant_id: tenantId } of jobs)
-    await store.transaction({ tenantId }, (unit) => unit.queue.send('advance-stream', { tenantId, jobId: id }, id))
+  for (const [tenantId, ofTenant] of Map.groupBy(jobs, (job) => job.tenant_id))
+    await wake(
+      store,
+      { tenantId },
+      ofTenant.map(({ id }) => id),
+    )
+}
+
+async function wake(store: Store, scope: TenantScope, jobIds: readonly string[]): Promise<void> {
+  await store.transaction(scope, async (unit) => {
+    for (const jobId of jobIds) await unit.queue.send('advance-stream', { tenantId: scope.tenantId, jobId }, jobId)
+  })
 }

@@ -146,7 +146,7 @@ export function checkReading(check: Check): void {
     const { engine } = fixture
     const scope = { tenantId: randomUUID() }
     const source = newSource()
-    expect(await engine.summary(scope, source.id)).toEqual({ count: 0, latestMs: undefined })
+    expect(await engine.summaries(scope, [source.id])).toEqual(new Map())
     const times = Array.from({ length: 100 }, (_, i) => WORKLOAD_NOW_MS - i * 20 * DAY_MS)
     const batch = {
       source,
@@ -167,8 +167,8 @@ export function checkReading(check: Check): void {
     expect(await tail(ALWAYS, 0)).toEqual([])
     const other = { tenantId: randomUUID() }
     expect((await engine.tail(other, series!.id, ALWAYS, 3)).values).toHaveLength(0)
-    expect(await engine.summary(scope, source.id)).toEqual({ count: 1, latestMs: WORKLOAD_NOW_MS })
-    expect(await engine.summary(other, source.id)).toEqual({ count: 0, latestMs: undefined })
-    expect(await engine.summary(scope, 'no uuid')).toEqual({ count: 0, latestMs: undefined })
+    expect(await engine.summaries(scope, [source.id])).toEqual(new Map([[source.id, { count: 1, latestMs: WORKLOAD_NOW_MS }]]))
+    expect(await engine.summaries(other, [source.id])).toEqual(new Map())
+    expect(await engine.summaries(scope, ['no uuid'])).toEqual(new Map())
   })
 }

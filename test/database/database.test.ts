@@ -109,8 +109,8 @@ describe('a commit', () => {
        where marker = (select marker from nomaly.commit_markers limit 1)`,
     )
     await pruneHistory(database)
-    // That of the other transaction, and that of the pruning itself.
-    expect(await admin('select from nomaly.commit_markers')).toHaveLength(2)
+    // That of the other transaction, and those of the two deletions of the pruning itself.
+    expect(await admin('select from nomaly.commit_markers')).toHaveLength(3)
     expect(
       await admin("select from nomaly.commit_markers where written_at < now() - interval '1 hour'"),
     ).toEqual([])

@@ -5,3903 +5,3882 @@
  */
 
 export interface paths {
-  '/v1/datasets/{dataset}/points': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Add points
-     * @description NDJSON lines, JSON or CSV, plain or gzip. The first write of an instant wins, so repeating a request does no harm.
-     */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description Id or name of a dataset */
-          dataset: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              inserted: number
-              /** @description Were there already */
-              duplicates: number
-              /** @description Another value stands at that instant, and stays */
-              conflicting: number
-              rejected: {
-                line: number
-                reason: string
-              }[]
-              rejectedTotal: number
-              /** @description CSV only: how each column was understood, and why */
-              columns?: unknown
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/datasets/{dataset}/corrections': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Overwrite points
-     * @description The same formats; a value at an instant that exists replaces what is there.
-     */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description Id or name of a dataset */
-          dataset: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              changed: number
-              inserted: number
-              unchanged: number
-              rejected: {
-                line: number
-                reason: string
-              }[]
-              rejectedTotal: number
-              /** @description CSV only: how each column was understood, and why */
-              columns?: unknown
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/detect': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Look at points without storing them
-     * @description The same formats as for adding points.
-     */
-    post: {
-      parameters: {
-        query?: {
-          algorithm?: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-          budgetAlarms?: number
-          budgetPerSeconds?: number
-          /** @description Also answer what was expected at each point */
-          band?: boolean
-        }
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              series: {
-                metric: string
-                tags: {
-                  [key: string]: string
-                }
-                points: number
-                detector: {
-                  algorithm: string
-                  reason: string
-                } | null
-                findings: {
-                  metric: string
-                  tags: {
-                    [key: string]: string
-                  }
-                  /** Format: date-time */
-                  startedAt: string
-                  /** Format: date-time */
-                  endedAt: string
-                  /** Format: date-time */
-                  detectedAt: string
-                  /** Format: date-time */
-                  peakAt: string
-                  /** @description At the peak, like the next three */
-                  observed: number
-                  expected: number
-                  lower: number
-                  upper: number
-                  /** @description 0 to 1, growing with rarity, at the peak */
-                  score: number
-                  /** @description The same at the moment of the alarm */
-                  detectedScore: number
-                  /** @description Of a point at least this extreme while all is well */
-                  probability: number
-                  /** @enum {unknown} */
-                  severity: 'low' | 'medium' | 'high' | 'critical'
-                  /** @enum {unknown} */
-                  direction: 'above' | 'below' | 'pattern'
-                  algorithm: string
-                  explanation: string
-                  /** @description Later points may still extend it */
-                  ongoing: boolean
-                }[]
-                band?: {
-                  timesMs: number[]
-                  expected: (number | null)[]
-                  lower: (number | null)[]
-                  upper: (number | null)[]
-                }
-              }[]
-              rejected: {
-                line: number
-                reason: string
-              }[]
-              rejectedTotal: number
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/me': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Who the caller is */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              tenant: {
-                id: string
-                name: string
-              }
-              /** @enum {unknown} */
-              role: 'admin' | 'editor' | 'viewer'
-              /** @enum {unknown} */
-              via: 'key' | 'browser'
-              version: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/audit': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Who changed what, newest first */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-        }
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: number
-                /** Format: date-time */
-                at: string
-                actor: string
-                action: string
-                subjectKind: string
-                subjectId: string
-                detail: {
-                  [key: string]: unknown
-                }
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/sign-out': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Sign this browser out */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        204: {
-          headers: {
-            [name: string]: unknown
-          }
-          content?: never
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/sign-in-links': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Make a link that signs one browser in, once, within a quarter of an hour */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              path: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/datasets': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List datasets by name */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-        }
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: string
-                name: string
-                description: string
-                /**
-                 * @description How long points are kept
-                 * @enum {unknown}
-                 */
-                retention: 'forever' | 'year' | 'month' | 'week'
-                /** Format: date-time */
-                createdAt: string
-                seriesCount: number
-                latestAt: string | null
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    /** Make a dataset */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            /** @description 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID */
-            name: string
-            description?: string
-            /**
-             * @description How long points are kept
-             * @enum {unknown}
-             */
-            retention?: 'forever' | 'year' | 'month' | 'week'
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              description: string
-              /**
-               * @description How long points are kept
-               * @enum {unknown}
-               */
-              retention: 'forever' | 'year' | 'month' | 'week'
-              /** Format: date-time */
-              createdAt: string
-              seriesCount: number
-              latestAt: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/datasets/{dataset}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show a dataset */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description Id or name of a dataset */
-          dataset: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              description: string
-              /**
-               * @description How long points are kept
-               * @enum {unknown}
-               */
-              retention: 'forever' | 'year' | 'month' | 'week'
-              /** Format: date-time */
-              createdAt: string
-              seriesCount: number
-              latestAt: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    /** Delete a dataset with its points, jobs and anomalies */
-    delete: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description Id or name of a dataset */
-          dataset: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        204: {
-          headers: {
-            [name: string]: unknown
-          }
-          content?: never
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    options?: never
-    head?: never
-    /** Rename or describe a dataset */
-    patch: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description Id or name of a dataset */
-          dataset: string
-        }
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            /** @description 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID */
-            name?: string
-            description?: string
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              description: string
-              /**
-               * @description How long points are kept
-               * @enum {unknown}
-               */
-              retention: 'forever' | 'year' | 'month' | 'week'
-              /** Format: date-time */
-              createdAt: string
-              seriesCount: number
-              latestAt: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    trace?: never
-  }
-  '/v1/datasets/{dataset}/series': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List the series of a dataset */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-          metric?: string
-          /** @description JSON object: tags the series must carry */
-          tags?: string
-        }
-        header?: never
-        path: {
-          /** @description Id or name of a dataset */
-          dataset: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: number
-                metric: string
-                tags: {
-                  [key: string]: string
-                }
-                datasetId: string
-                /** Format: date-time */
-                createdAt: string
-                latestAt: string | null
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/series/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show a series */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          id: number
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: number
-              metric: string
-              tags: {
-                [key: string]: string
-              }
-              datasetId: string
-              /** Format: date-time */
-              createdAt: string
-              latestAt: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/series/{id}/points': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Read raw points in columns
-     * @description Where there are more than `limit`, the newest are answered. NaN and infinities are texts.
-     */
-    get: {
-      parameters: {
-        query?: {
-          /** @description ISO 8601, or milliseconds since 1970 */
-          from?: string
-          /** @description ISO 8601, or milliseconds since 1970 */
-          to?: string
-          limit?: number
-        }
-        header?: never
-        path: {
-          id: number
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              seriesId: number
-              timesMs: number[]
-              values: (number | string)[]
-              truncated: boolean
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/series/{id}/band': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * What a job expected of a series
-     * @description Null where the detector was still learning.
-     */
-    get: {
-      parameters: {
-        query: {
-          /** @description ISO 8601, or milliseconds since 1970 */
-          from?: string
-          /** @description ISO 8601, or milliseconds since 1970 */
-          to?: string
-          /** @description A UUID */
-          jobId: string
-        }
-        header?: never
-        path: {
-          id: number
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              seriesId: number
-              jobId: string
-              detector: {
-                algorithm: string
-                reason: string
-              } | null
-              timesMs: number[]
-              expected: (number | null)[]
-              lower: (number | null)[]
-              upper: (number | null)[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/series/{id}/buckets': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Aggregate a series over time buckets
-     * @description Buckets start at multiples of their width since 1970 UTC; empty ones are left out.
-     */
-    get: {
-      parameters: {
-        query: {
-          /** @description ISO 8601, or milliseconds since 1970 */
-          from?: string
-          /** @description ISO 8601, or milliseconds since 1970 */
-          to?: string
-          bucketSeconds: number
-        }
-        header?: never
-        path: {
-          id: number
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              seriesId: number
-              bucketSeconds: number
-              startsMs: number[]
-              count: number[]
-              nonFinite: number[]
-              sum: (number | null)[]
-              min: (number | null)[]
-              max: (number | null)[]
-              last: (number | null)[]
-              mean: (number | null)[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/query': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Aggregate several series over time buckets */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            seriesIds: number[]
-            /** @description ISO 8601, or milliseconds since 1970 */
-            from?: string
-            /** @description ISO 8601, or milliseconds since 1970 */
-            to?: string
-            bucketSeconds: number
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              series: {
-                seriesId: number
-                bucketSeconds: number
-                startsMs: number[]
-                count: number[]
-                nonFinite: number[]
-                sum: (number | null)[]
-                min: (number | null)[]
-                max: (number | null)[]
-                last: (number | null)[]
-                mean: (number | null)[]
-              }[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/algorithms': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List the algorithms and their parameters */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                /** @enum {unknown} */
-                name: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                title: string
-                description: string
-                parameters: {
-                  name: string
-                  default: number
-                  minimum: number
-                  maximum: number
-                  integer: boolean
-                  description: string
-                }[]
-              }[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/detectors': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List detectors by name */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-        }
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: string
-                name: string
-                /** @enum {unknown} */
-                algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                parameters: {
-                  [key: string]: number
-                }
-                budget: {
-                  alarms: number
-                  perSeconds: number
-                }
-                /** Format: date-time */
-                createdAt: string
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    /** Make a detector */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            name: string
-            /** @enum {unknown} */
-            algorithm?: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-            /** @description By name, as /v1/algorithms lists them; what is left out has its default */
-            parameters?: {
-              [key: string]: number
-            }
-            /** @description False alarms that are accepted in each series: so many in so many seconds */
-            budget?: {
-              alarms: number
-              perSeconds: number
-            }
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              /** @enum {unknown} */
-              algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-              parameters: {
-                [key: string]: number
-              }
-              budget: {
-                alarms: number
-                perSeconds: number
-              }
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/detectors/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show a detector */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              /** @enum {unknown} */
-              algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-              parameters: {
-                [key: string]: number
-              }
-              budget: {
-                alarms: number
-                perSeconds: number
-              }
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    /** Delete a detector */
-    delete: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        204: {
-          headers: {
-            [name: string]: unknown
-          }
-          content?: never
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    options?: never
-    head?: never
-    /**
-     * Change a detector
-     * @description Jobs that use it learn each series anew under the new settings.
-     */
-    patch: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            name?: string
-            /** @enum {unknown} */
-            algorithm?: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-            /** @description By name, as /v1/algorithms lists them; what is left out has its default */
-            parameters?: {
-              [key: string]: number
-            }
-            /** @description False alarms that are accepted in each series: so many in so many seconds */
-            budget?: {
-              alarms: number
-              perSeconds: number
-            }
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              /** @enum {unknown} */
-              algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-              parameters: {
-                [key: string]: number
-              }
-              budget: {
-                alarms: number
-                perSeconds: number
-              }
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    trace?: never
-  }
-  '/v1/jobs': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List jobs, newest first */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-          /** @description A UUID */
-          datasetId?: string
-          status?: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-        }
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: string
-                name: string
-                datasetId: string
-                datasetName: string
-                detector: {
-                  id: string
-                  name: string
-                  /** @enum {unknown} */
-                  algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                  parameters: {
-                    [key: string]: number
-                  }
-                  budget: {
-                    alarms: number
-                    perSeconds: number
-                  }
-                  /** Format: date-time */
-                  createdAt: string
-                }
-                /** @description once, by a cron expression, or as points arrive */
-                schedule:
-                  | {
-                      /** @enum {string} */
-                      kind: 'once'
-                    }
-                  | {
-                      /** @enum {string} */
-                      kind: 'cron'
-                      /** @description Five fields, such as *\/5 * * * * */
-                      cron: string
-                      /** @description IANA name; UTC unless given */
-                      timeZone?: string
-                    }
-                  | {
-                      /** @enum {string} */
-                      kind: 'streaming'
-                    }
-                /** @description Which series of the dataset; all of them unless given */
-                selector: {
-                  metric?: string
-                  tags?: {
-                    [key: string]: string
-                  }
-                }
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-                /** Format: date-time */
-                createdAt: string
-                /** Format: date-time */
-                updatedAt: string
-                lastRun: {
-                  id: string
-                  jobId: string
-                  /** @enum {unknown} */
-                  status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                  attempt: number
-                  seriesTotal: number
-                  seriesDone: number
-                  pointsScanned: number
-                  anomaliesFound: number
-                  /** Format: date-time */
-                  createdAt: string
-                  startedAt: string | null
-                  finishedAt: string | null
-                  error: {
-                    message: string
-                    hint: string | null
-                  } | null
-                } | null
-                openAnomalies: number
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    /** Make a job */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            name?: string
-            /** @description Id or name */
-            dataset: string
-            /** @description A UUID */
-            detectorId?: string
-            /** @description Settings for a detector of its own */
-            detector?: {
-              /** @enum {unknown} */
-              algorithm?: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-              /** @description By name, as /v1/algorithms lists them; what is left out has its default */
-              parameters?: {
-                [key: string]: number
-              }
-              /** @description False alarms that are accepted in each series: so many in so many seconds */
-              budget?: {
-                alarms: number
-                perSeconds: number
-              }
-            }
-            /** @description once, by a cron expression, or as points arrive */
-            schedule:
-              | {
-                  /** @enum {string} */
-                  kind: 'once'
-                }
-              | {
-                  /** @enum {string} */
-                  kind: 'cron'
-                  /** @description Five fields, such as *\/5 * * * * */
-                  cron: string
-                  /** @description IANA name; UTC unless given */
-                  timeZone?: string
-                }
-              | {
-                  /** @enum {string} */
-                  kind: 'streaming'
-                }
-            /** @description Which series of the dataset; all of them unless given */
-            selector?: {
-              metric?: string
-              tags?: {
-                [key: string]: string
-              }
-            }
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              datasetId: string
-              datasetName: string
-              detector: {
-                id: string
-                name: string
-                /** @enum {unknown} */
-                algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                parameters: {
-                  [key: string]: number
-                }
-                budget: {
-                  alarms: number
-                  perSeconds: number
-                }
-                /** Format: date-time */
-                createdAt: string
-              }
-              /** @description once, by a cron expression, or as points arrive */
-              schedule:
-                | {
-                    /** @enum {string} */
-                    kind: 'once'
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'cron'
-                    /** @description Five fields, such as *\/5 * * * * */
-                    cron: string
-                    /** @description IANA name; UTC unless given */
-                    timeZone?: string
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'streaming'
-                  }
-              /** @description Which series of the dataset; all of them unless given */
-              selector: {
-                metric?: string
-                tags?: {
-                  [key: string]: string
-                }
-              }
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-              /** Format: date-time */
-              createdAt: string
-              /** Format: date-time */
-              updatedAt: string
-              lastRun: {
-                id: string
-                jobId: string
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                attempt: number
-                seriesTotal: number
-                seriesDone: number
-                pointsScanned: number
-                anomaliesFound: number
-                /** Format: date-time */
-                createdAt: string
-                startedAt: string | null
-                finishedAt: string | null
-                error: {
-                  message: string
-                  hint: string | null
-                } | null
-              } | null
-              openAnomalies: number
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/jobs/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show a job */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              datasetId: string
-              datasetName: string
-              detector: {
-                id: string
-                name: string
-                /** @enum {unknown} */
-                algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                parameters: {
-                  [key: string]: number
-                }
-                budget: {
-                  alarms: number
-                  perSeconds: number
-                }
-                /** Format: date-time */
-                createdAt: string
-              }
-              /** @description once, by a cron expression, or as points arrive */
-              schedule:
-                | {
-                    /** @enum {string} */
-                    kind: 'once'
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'cron'
-                    /** @description Five fields, such as *\/5 * * * * */
-                    cron: string
-                    /** @description IANA name; UTC unless given */
-                    timeZone?: string
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'streaming'
-                  }
-              /** @description Which series of the dataset; all of them unless given */
-              selector: {
-                metric?: string
-                tags?: {
-                  [key: string]: string
-                }
-              }
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-              /** Format: date-time */
-              createdAt: string
-              /** Format: date-time */
-              updatedAt: string
-              lastRun: {
-                id: string
-                jobId: string
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                attempt: number
-                seriesTotal: number
-                seriesDone: number
-                pointsScanned: number
-                anomaliesFound: number
-                /** Format: date-time */
-                createdAt: string
-                startedAt: string | null
-                finishedAt: string | null
-                error: {
-                  message: string
-                  hint: string | null
-                } | null
-              } | null
-              openAnomalies: number
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    /** Delete a job with its runs and anomalies */
-    delete: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        204: {
-          headers: {
-            [name: string]: unknown
-          }
-          content?: never
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/jobs/{id}/cancel': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Cancel a job */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              datasetId: string
-              datasetName: string
-              detector: {
-                id: string
-                name: string
-                /** @enum {unknown} */
-                algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                parameters: {
-                  [key: string]: number
-                }
-                budget: {
-                  alarms: number
-                  perSeconds: number
-                }
-                /** Format: date-time */
-                createdAt: string
-              }
-              /** @description once, by a cron expression, or as points arrive */
-              schedule:
-                | {
-                    /** @enum {string} */
-                    kind: 'once'
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'cron'
-                    /** @description Five fields, such as *\/5 * * * * */
-                    cron: string
-                    /** @description IANA name; UTC unless given */
-                    timeZone?: string
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'streaming'
-                  }
-              /** @description Which series of the dataset; all of them unless given */
-              selector: {
-                metric?: string
-                tags?: {
-                  [key: string]: string
-                }
-              }
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-              /** Format: date-time */
-              createdAt: string
-              /** Format: date-time */
-              updatedAt: string
-              lastRun: {
-                id: string
-                jobId: string
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                attempt: number
-                seriesTotal: number
-                seriesDone: number
-                pointsScanned: number
-                anomaliesFound: number
-                /** Format: date-time */
-                createdAt: string
-                startedAt: string | null
-                finishedAt: string | null
-                error: {
-                  message: string
-                  hint: string | null
-                } | null
-              } | null
-              openAnomalies: number
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/jobs/{id}/pause': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Pause a job */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              datasetId: string
-              datasetName: string
-              detector: {
-                id: string
-                name: string
-                /** @enum {unknown} */
-                algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                parameters: {
-                  [key: string]: number
-                }
-                budget: {
-                  alarms: number
-                  perSeconds: number
-                }
-                /** Format: date-time */
-                createdAt: string
-              }
-              /** @description once, by a cron expression, or as points arrive */
-              schedule:
-                | {
-                    /** @enum {string} */
-                    kind: 'once'
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'cron'
-                    /** @description Five fields, such as *\/5 * * * * */
-                    cron: string
-                    /** @description IANA name; UTC unless given */
-                    timeZone?: string
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'streaming'
-                  }
-              /** @description Which series of the dataset; all of them unless given */
-              selector: {
-                metric?: string
-                tags?: {
-                  [key: string]: string
-                }
-              }
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-              /** Format: date-time */
-              createdAt: string
-              /** Format: date-time */
-              updatedAt: string
-              lastRun: {
-                id: string
-                jobId: string
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                attempt: number
-                seriesTotal: number
-                seriesDone: number
-                pointsScanned: number
-                anomaliesFound: number
-                /** Format: date-time */
-                createdAt: string
-                startedAt: string | null
-                finishedAt: string | null
-                error: {
-                  message: string
-                  hint: string | null
-                } | null
-              } | null
-              openAnomalies: number
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/jobs/{id}/resume': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Resume a job */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              datasetId: string
-              datasetName: string
-              detector: {
-                id: string
-                name: string
-                /** @enum {unknown} */
-                algorithm: 'auto' | 'robust-z' | 'ewma' | 'seasonal-residual'
-                parameters: {
-                  [key: string]: number
-                }
-                budget: {
-                  alarms: number
-                  perSeconds: number
-                }
-                /** Format: date-time */
-                createdAt: string
-              }
-              /** @description once, by a cron expression, or as points arrive */
-              schedule:
-                | {
-                    /** @enum {string} */
-                    kind: 'once'
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'cron'
-                    /** @description Five fields, such as *\/5 * * * * */
-                    cron: string
-                    /** @description IANA name; UTC unless given */
-                    timeZone?: string
-                  }
-                | {
-                    /** @enum {string} */
-                    kind: 'streaming'
-                  }
-              /** @description Which series of the dataset; all of them unless given */
-              selector: {
-                metric?: string
-                tags?: {
-                  [key: string]: string
-                }
-              }
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'paused'
-              /** Format: date-time */
-              createdAt: string
-              /** Format: date-time */
-              updatedAt: string
-              lastRun: {
-                id: string
-                jobId: string
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                attempt: number
-                seriesTotal: number
-                seriesDone: number
-                pointsScanned: number
-                anomaliesFound: number
-                /** Format: date-time */
-                createdAt: string
-                startedAt: string | null
-                finishedAt: string | null
-                error: {
-                  message: string
-                  hint: string | null
-                } | null
-              } | null
-              openAnomalies: number
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/jobs/{id}/runs': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List the runs of a job, newest first */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-        }
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: string
-                jobId: string
-                /** @enum {unknown} */
-                status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-                attempt: number
-                seriesTotal: number
-                seriesDone: number
-                pointsScanned: number
-                anomaliesFound: number
-                /** Format: date-time */
-                createdAt: string
-                startedAt: string | null
-                finishedAt: string | null
-                error: {
-                  message: string
-                  hint: string | null
-                } | null
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    /** Run a job now */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-              attempt: number
-              seriesTotal: number
-              seriesDone: number
-              pointsScanned: number
-              anomaliesFound: number
-              /** Format: date-time */
-              createdAt: string
-              startedAt: string | null
-              finishedAt: string | null
-              error: {
-                message: string
-                hint: string | null
-              } | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/runs/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show a run */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              /** @enum {unknown} */
-              status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
-              attempt: number
-              seriesTotal: number
-              seriesDone: number
-              pointsScanned: number
-              anomaliesFound: number
-              /** Format: date-time */
-              createdAt: string
-              startedAt: string | null
-              finishedAt: string | null
-              error: {
-                message: string
-                hint: string | null
-              } | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/anomalies': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List anomalies, newest first */
-    get: {
-      parameters: {
-        query?: {
-          limit?: number
-          /** @description nextCursor of the page before */
-          cursor?: string
-          /** @description Some of open, acknowledged, resolved, dismissed */
-          state?: string
-          /** @description Some of low, medium, high, critical */
-          severity?: string
-          /** @description A UUID */
-          datasetId?: string
-          /** @description A UUID */
-          jobId?: string
-          seriesId?: number
-          /** @description ISO 8601, or milliseconds since 1970 */
-          from?: string
-          /** @description ISO 8601, or milliseconds since 1970 */
-          to?: string
-        }
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: string
-                jobId: string
-                runId: string
-                datasetId: string
-                datasetName: string
-                seriesId: number
-                metric: string
-                tags: {
-                  [key: string]: string
-                }
-                /** Format: date-time */
-                startedAt: string
-                /** Format: date-time */
-                endedAt: string
-                /** Format: date-time */
-                detectedAt: string
-                /** Format: date-time */
-                peakAt: string
-                /** @description At the peak, like the next three */
-                observed: number
-                expected: number
-                lower: number
-                upper: number
-                /** @description 0 to 1, growing with rarity, at the peak */
-                score: number
-                /** @description The same at the moment of the alarm */
-                detectedScore: number
-                /** @description Of a point at least this extreme while all is well */
-                probability: number
-                /** @enum {unknown} */
-                severity: 'low' | 'medium' | 'high' | 'critical'
-                /** @enum {unknown} */
-                direction: 'above' | 'below' | 'pattern'
-                algorithm: string
-                explanation: string
-                /** @description Later points may still extend it */
-                ongoing: boolean
-                /** @enum {unknown} */
-                state: 'open' | 'acknowledged' | 'resolved' | 'dismissed'
-                note: string | null
-                stateChangedAt: string | null
-                stateChangedBy: string | null
-                /** Format: date-time */
-                createdAt: string
-              }[]
-              nextCursor: string | null
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/anomalies/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show an anomaly */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              runId: string
-              datasetId: string
-              datasetName: string
-              seriesId: number
-              metric: string
-              tags: {
-                [key: string]: string
-              }
-              /** Format: date-time */
-              startedAt: string
-              /** Format: date-time */
-              endedAt: string
-              /** Format: date-time */
-              detectedAt: string
-              /** Format: date-time */
-              peakAt: string
-              /** @description At the peak, like the next three */
-              observed: number
-              expected: number
-              lower: number
-              upper: number
-              /** @description 0 to 1, growing with rarity, at the peak */
-              score: number
-              /** @description The same at the moment of the alarm */
-              detectedScore: number
-              /** @description Of a point at least this extreme while all is well */
-              probability: number
-              /** @enum {unknown} */
-              severity: 'low' | 'medium' | 'high' | 'critical'
-              /** @enum {unknown} */
-              direction: 'above' | 'below' | 'pattern'
-              algorithm: string
-              explanation: string
-              /** @description Later points may still extend it */
-              ongoing: boolean
-              /** @enum {unknown} */
-              state: 'open' | 'acknowledged' | 'resolved' | 'dismissed'
-              note: string | null
-              stateChangedAt: string | null
-              stateChangedBy: string | null
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/anomalies/{id}/acknowledge': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Acknowledge an anomaly */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            note?: string
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              runId: string
-              datasetId: string
-              datasetName: string
-              seriesId: number
-              metric: string
-              tags: {
-                [key: string]: string
-              }
-              /** Format: date-time */
-              startedAt: string
-              /** Format: date-time */
-              endedAt: string
-              /** Format: date-time */
-              detectedAt: string
-              /** Format: date-time */
-              peakAt: string
-              /** @description At the peak, like the next three */
-              observed: number
-              expected: number
-              lower: number
-              upper: number
-              /** @description 0 to 1, growing with rarity, at the peak */
-              score: number
-              /** @description The same at the moment of the alarm */
-              detectedScore: number
-              /** @description Of a point at least this extreme while all is well */
-              probability: number
-              /** @enum {unknown} */
-              severity: 'low' | 'medium' | 'high' | 'critical'
-              /** @enum {unknown} */
-              direction: 'above' | 'below' | 'pattern'
-              algorithm: string
-              explanation: string
-              /** @description Later points may still extend it */
-              ongoing: boolean
-              /** @enum {unknown} */
-              state: 'open' | 'acknowledged' | 'resolved' | 'dismissed'
-              note: string | null
-              stateChangedAt: string | null
-              stateChangedBy: string | null
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/anomalies/{id}/resolve': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Resolve an anomaly */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            note?: string
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              runId: string
-              datasetId: string
-              datasetName: string
-              seriesId: number
-              metric: string
-              tags: {
-                [key: string]: string
-              }
-              /** Format: date-time */
-              startedAt: string
-              /** Format: date-time */
-              endedAt: string
-              /** Format: date-time */
-              detectedAt: string
-              /** Format: date-time */
-              peakAt: string
-              /** @description At the peak, like the next three */
-              observed: number
-              expected: number
-              lower: number
-              upper: number
-              /** @description 0 to 1, growing with rarity, at the peak */
-              score: number
-              /** @description The same at the moment of the alarm */
-              detectedScore: number
-              /** @description Of a point at least this extreme while all is well */
-              probability: number
-              /** @enum {unknown} */
-              severity: 'low' | 'medium' | 'high' | 'critical'
-              /** @enum {unknown} */
-              direction: 'above' | 'below' | 'pattern'
-              algorithm: string
-              explanation: string
-              /** @description Later points may still extend it */
-              ongoing: boolean
-              /** @enum {unknown} */
-              state: 'open' | 'acknowledged' | 'resolved' | 'dismissed'
-              note: string | null
-              stateChangedAt: string | null
-              stateChangedBy: string | null
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/anomalies/{id}/dismiss': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Dismiss an anomaly */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            note?: string
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              runId: string
-              datasetId: string
-              datasetName: string
-              seriesId: number
-              metric: string
-              tags: {
-                [key: string]: string
-              }
-              /** Format: date-time */
-              startedAt: string
-              /** Format: date-time */
-              endedAt: string
-              /** Format: date-time */
-              detectedAt: string
-              /** Format: date-time */
-              peakAt: string
-              /** @description At the peak, like the next three */
-              observed: number
-              expected: number
-              lower: number
-              upper: number
-              /** @description 0 to 1, growing with rarity, at the peak */
-              score: number
-              /** @description The same at the moment of the alarm */
-              detectedScore: number
-              /** @description Of a point at least this extreme while all is well */
-              probability: number
-              /** @enum {unknown} */
-              severity: 'low' | 'medium' | 'high' | 'critical'
-              /** @enum {unknown} */
-              direction: 'above' | 'below' | 'pattern'
-              algorithm: string
-              explanation: string
-              /** @description Later points may still extend it */
-              ongoing: boolean
-              /** @enum {unknown} */
-              state: 'open' | 'acknowledged' | 'resolved' | 'dismissed'
-              note: string | null
-              stateChangedAt: string | null
-              stateChangedBy: string | null
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/anomalies/{id}/reopen': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Reopen an anomaly */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            note?: string
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              jobId: string
-              runId: string
-              datasetId: string
-              datasetName: string
-              seriesId: number
-              metric: string
-              tags: {
-                [key: string]: string
-              }
-              /** Format: date-time */
-              startedAt: string
-              /** Format: date-time */
-              endedAt: string
-              /** Format: date-time */
-              detectedAt: string
-              /** Format: date-time */
-              peakAt: string
-              /** @description At the peak, like the next three */
-              observed: number
-              expected: number
-              lower: number
-              upper: number
-              /** @description 0 to 1, growing with rarity, at the peak */
-              score: number
-              /** @description The same at the moment of the alarm */
-              detectedScore: number
-              /** @description Of a point at least this extreme while all is well */
-              probability: number
-              /** @enum {unknown} */
-              severity: 'low' | 'medium' | 'high' | 'critical'
-              /** @enum {unknown} */
-              direction: 'above' | 'below' | 'pattern'
-              algorithm: string
-              explanation: string
-              /** @description Later points may still extend it */
-              ongoing: boolean
-              /** @enum {unknown} */
-              state: 'open' | 'acknowledged' | 'resolved' | 'dismissed'
-              note: string | null
-              stateChangedAt: string | null
-              stateChangedBy: string | null
-              /** Format: date-time */
-              createdAt: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/events': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /**
-     * Hear of anomalies, jobs, runs, datasets and points as they change
-     * @description text/event-stream. Data carries ids only. `Last-Event-ID` continues where a connection broke.
-     */
-    get: {
-      parameters: {
-        query?: never
-        header?: {
-          'last-event-id'?: string
-        }
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/keys': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** List API keys */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              items: {
-                id: string
-                name: string
-                /**
-                 * @description viewer reads, editor also writes, admin also manages keys and the webhook
-                 * @enum {unknown}
-                 */
-                role: 'admin' | 'editor' | 'viewer'
-                /** @description Its first characters */
-                prefix: string
-                /** Format: date-time */
-                createdAt: string
-                lastUsedAt: string | null
-              }[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    put?: never
-    /** Make an API key; it is shown this once */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            name: string
-            /**
-             * @description viewer reads, editor also writes, admin also manages keys and the webhook
-             * @enum {unknown}
-             */
-            role: 'admin' | 'editor' | 'viewer'
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              id: string
-              name: string
-              /**
-               * @description viewer reads, editor also writes, admin also manages keys and the webhook
-               * @enum {unknown}
-               */
-              role: 'admin' | 'editor' | 'viewer'
-              /** @description Its first characters */
-              prefix: string
-              /** Format: date-time */
-              createdAt: string
-              lastUsedAt: string | null
-              key: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/keys/{id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    post?: never
-    /** Revoke an API key */
-    delete: {
-      parameters: {
-        query?: never
-        header?: never
-        path: {
-          /** @description A UUID */
-          id: string
-        }
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        204: {
-          headers: {
-            [name: string]: unknown
-          }
-          content?: never
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/webhook': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Show the webhook */
-    get: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              url: string
-            } | null
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    /**
-     * Set the webhook; the secret that signs its calls is shown this once
-     * @description Calls are signed after the Standard Webhooks specification.
-     */
-    put: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody: {
-        content: {
-          'application/json': {
-            url: string
-          }
-        }
-      }
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              url: string
-              secret: string
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    post?: never
-    /** Remove the webhook */
-    delete: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        204: {
-          headers: {
-            [name: string]: unknown
-          }
-          content?: never
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/webhook/test': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Call the webhook once with a test message */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        200: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              delivered: boolean
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v1/demo': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Load the demo; again, the same one is answered */
-    post: {
-      parameters: {
-        query?: never
-        header?: never
-        path?: never
-        cookie?: never
-      }
-      requestBody?: never
-      responses: {
-        /** @description Default Response */
-        201: {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': {
-              datasetId: string
-              jobId: string
-              incidents: {
-                metric: string
-                tags: {
-                  [key: string]: string
-                }
-                /** Format: date-time */
-                from: string
-                /** Format: date-time */
-                to: string
-                what: string
-              }[]
-            }
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '4XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-        /** @description What went wrong, and what to do (RFC 9457) */
-        '5XX': {
-          headers: {
-            [name: string]: unknown
-          }
-          content: {
-            'application/json': components['schemas']['Problem']
-          }
-        }
-      }
-    }
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
+    "/v1/datasets/{dataset}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add points
+         * @description NDJSON lines, JSON or CSV, plain or gzip. The first write of an instant wins, so repeating a request does no harm.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            inserted: number;
+                            /** @description Were there already */
+                            duplicates: number;
+                            /** @description Another value stands at that instant, and stays */
+                            conflicting: number;
+                            rejected: {
+                                line: number;
+                                reason: string;
+                            }[];
+                            rejectedTotal: number;
+                            /** @description CSV only: how each column was understood, and why */
+                            columns?: unknown;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/corrections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Overwrite points
+         * @description The same formats; a value at an instant that exists replaces what is there.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            changed: number;
+                            inserted: number;
+                            unchanged: number;
+                            rejected: {
+                                line: number;
+                                reason: string;
+                            }[];
+                            rejectedTotal: number;
+                            /** @description CSV only: how each column was understood, and why */
+                            columns?: unknown;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/detect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look at points without storing them
+         * @description The same formats as for adding points.
+         */
+        post: {
+            parameters: {
+                query?: {
+                    algorithm?: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                    budgetAlarms?: number;
+                    budgetPerSeconds?: number;
+                    /** @description Also answer what was expected at each point */
+                    band?: boolean;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            series: {
+                                metric: string;
+                                tags: {
+                                    [key: string]: string;
+                                };
+                                points: number;
+                                detector: {
+                                    algorithm: string;
+                                    reason: string;
+                                } | null;
+                                findings: {
+                                    metric: string;
+                                    tags: {
+                                        [key: string]: string;
+                                    };
+                                    /** Format: date-time */
+                                    startedAt: string;
+                                    /** Format: date-time */
+                                    endedAt: string;
+                                    /** Format: date-time */
+                                    detectedAt: string;
+                                    /** Format: date-time */
+                                    peakAt: string;
+                                    /** @description At the peak, like the next three */
+                                    observed: number;
+                                    expected: number;
+                                    lower: number;
+                                    upper: number;
+                                    /** @description 0 to 1, growing with rarity, at the peak */
+                                    score: number;
+                                    /** @description The same at the moment of the alarm */
+                                    detectedScore: number;
+                                    /** @description Of a point at least this extreme while all is well */
+                                    probability: number;
+                                    /** @enum {unknown} */
+                                    severity: "low" | "medium" | "high" | "critical";
+                                    /** @enum {unknown} */
+                                    direction: "above" | "below" | "pattern";
+                                    algorithm: string;
+                                    explanation: string;
+                                    /** @description Later points may still extend it */
+                                    ongoing: boolean;
+                                }[];
+                                band?: {
+                                    timesMs: number[];
+                                    expected: (number | null)[];
+                                    lower: (number | null)[];
+                                    upper: (number | null)[];
+                                };
+                            }[];
+                            rejected: {
+                                line: number;
+                                reason: string;
+                            }[];
+                            rejectedTotal: number;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who the caller is */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            tenant: {
+                                id: string;
+                                name: string;
+                            };
+                            /** @enum {unknown} */
+                            role: "admin" | "editor" | "viewer";
+                            /** @enum {unknown} */
+                            via: "key" | "browser";
+                            version: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who changed what, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: number;
+                                /** Format: date-time */
+                                at: string;
+                                actor: string;
+                                action: string;
+                                subjectKind: string;
+                                subjectId: string;
+                                detail: {
+                                    [key: string]: unknown;
+                                };
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sign-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign this browser out */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sign-in-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a link that signs one browser in, once, within a quarter of an hour */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            path: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List datasets by name */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                name: string;
+                                description: string;
+                                /**
+                                 * @description How long points are kept
+                                 * @enum {unknown}
+                                 */
+                                retention: "forever" | "year" | "month" | "week";
+                                /** Format: date-time */
+                                createdAt: string;
+                                seriesCount: number;
+                                latestAt: string | null;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make a dataset */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID */
+                        name: string;
+                        description?: string;
+                        /**
+                         * @description How long points are kept
+                         * @enum {unknown}
+                         */
+                        retention?: "forever" | "year" | "month" | "week";
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            description: string;
+                            /**
+                             * @description How long points are kept
+                             * @enum {unknown}
+                             */
+                            retention: "forever" | "year" | "month" | "week";
+                            /** Format: date-time */
+                            createdAt: string;
+                            seriesCount: number;
+                            latestAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a dataset */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            description: string;
+                            /**
+                             * @description How long points are kept
+                             * @enum {unknown}
+                             */
+                            retention: "forever" | "year" | "month" | "week";
+                            /** Format: date-time */
+                            createdAt: string;
+                            seriesCount: number;
+                            latestAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Delete a dataset with its points, jobs and anomalies */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        /** Rename or describe a dataset */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID */
+                        name?: string;
+                        description?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            description: string;
+                            /**
+                             * @description How long points are kept
+                             * @enum {unknown}
+                             */
+                            retention: "forever" | "year" | "month" | "week";
+                            /** Format: date-time */
+                            createdAt: string;
+                            seriesCount: number;
+                            latestAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the series of a dataset */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                    metric?: string;
+                    /** @description JSON object: tags the series must carry */
+                    tags?: string;
+                };
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: number;
+                                metric: string;
+                                tags: {
+                                    [key: string]: string;
+                                };
+                                datasetId: string;
+                                /** Format: date-time */
+                                createdAt: string;
+                                latestAt: string | null;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a series */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: number;
+                            metric: string;
+                            tags: {
+                                [key: string]: string;
+                            };
+                            datasetId: string;
+                            /** Format: date-time */
+                            createdAt: string;
+                            latestAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series/{id}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read raw points in columns
+         * @description Where there are more than `limit`, the newest are answered. NaN and infinities are texts.
+         */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    from?: string;
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    to?: string;
+                    limit?: number;
+                };
+                header?: never;
+                path: {
+                    id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            seriesId: number;
+                            timesMs: number[];
+                            values: (number | string)[];
+                            truncated: boolean;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series/{id}/band": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job expected of a series
+         * @description Null where the detector was still learning.
+         */
+        get: {
+            parameters: {
+                query: {
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    from?: string;
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    to?: string;
+                    /** @description A UUID */
+                    jobId: string;
+                };
+                header?: never;
+                path: {
+                    id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            seriesId: number;
+                            jobId: string;
+                            detector: {
+                                algorithm: string;
+                                reason: string;
+                            } | null;
+                            timesMs: number[];
+                            expected: (number | null)[];
+                            lower: (number | null)[];
+                            upper: (number | null)[];
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series/{id}/buckets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Aggregate a series over time buckets
+         * @description Buckets start at multiples of their width since 1970 UTC; empty ones are left out.
+         */
+        get: {
+            parameters: {
+                query: {
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    from?: string;
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    to?: string;
+                    bucketSeconds: number;
+                };
+                header?: never;
+                path: {
+                    id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            seriesId: number;
+                            bucketSeconds: number;
+                            startsMs: number[];
+                            count: number[];
+                            nonFinite: number[];
+                            sum: (number | null)[];
+                            min: (number | null)[];
+                            max: (number | null)[];
+                            last: (number | null)[];
+                            mean: (number | null)[];
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Aggregate several series over time buckets */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        seriesIds: number[];
+                        /** @description ISO 8601, or milliseconds since 1970 */
+                        from?: string;
+                        /** @description ISO 8601, or milliseconds since 1970 */
+                        to?: string;
+                        bucketSeconds: number;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            series: {
+                                seriesId: number;
+                                bucketSeconds: number;
+                                startsMs: number[];
+                                count: number[];
+                                nonFinite: number[];
+                                sum: (number | null)[];
+                                min: (number | null)[];
+                                max: (number | null)[];
+                                last: (number | null)[];
+                                mean: (number | null)[];
+                            }[];
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/algorithms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the algorithms and their parameters */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                /** @enum {unknown} */
+                                name: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                title: string;
+                                description: string;
+                                parameters: {
+                                    name: string;
+                                    default: number;
+                                    minimum: number;
+                                    maximum: number;
+                                    integer: boolean;
+                                    description: string;
+                                }[];
+                            }[];
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/detectors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List detectors by name */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                name: string;
+                                /** @enum {unknown} */
+                                algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                parameters: {
+                                    [key: string]: number;
+                                };
+                                budget: {
+                                    alarms: number;
+                                    perSeconds: number;
+                                };
+                                /** Format: date-time */
+                                createdAt: string;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make a detector */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name: string;
+                        /** @enum {unknown} */
+                        algorithm?: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                        /** @description By name, as /v1/algorithms lists them; what is left out has its default */
+                        parameters?: {
+                            [key: string]: number;
+                        };
+                        /** @description False alarms that are accepted in each series: so many in so many seconds */
+                        budget?: {
+                            alarms: number;
+                            perSeconds: number;
+                        };
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            /** @enum {unknown} */
+                            algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                            parameters: {
+                                [key: string]: number;
+                            };
+                            budget: {
+                                alarms: number;
+                                perSeconds: number;
+                            };
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/detectors/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a detector */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            /** @enum {unknown} */
+                            algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                            parameters: {
+                                [key: string]: number;
+                            };
+                            budget: {
+                                alarms: number;
+                                perSeconds: number;
+                            };
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Delete a detector */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        /**
+         * Change a detector
+         * @description Jobs that use it learn each series anew under the new settings.
+         */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name?: string;
+                        /** @enum {unknown} */
+                        algorithm?: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                        /** @description By name, as /v1/algorithms lists them; what is left out has its default */
+                        parameters?: {
+                            [key: string]: number;
+                        };
+                        /** @description False alarms that are accepted in each series: so many in so many seconds */
+                        budget?: {
+                            alarms: number;
+                            perSeconds: number;
+                        };
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            /** @enum {unknown} */
+                            algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                            parameters: {
+                                [key: string]: number;
+                            };
+                            budget: {
+                                alarms: number;
+                                perSeconds: number;
+                            };
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List jobs, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                    /** @description A UUID */
+                    datasetId?: string;
+                    status?: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                name: string;
+                                datasetId: string;
+                                datasetName: string;
+                                detector: {
+                                    id: string;
+                                    name: string;
+                                    /** @enum {unknown} */
+                                    algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                    parameters: {
+                                        [key: string]: number;
+                                    };
+                                    budget: {
+                                        alarms: number;
+                                        perSeconds: number;
+                                    };
+                                    /** Format: date-time */
+                                    createdAt: string;
+                                };
+                                /** @description once, by a cron expression, or as points arrive */
+                                schedule: {
+                                    /** @enum {string} */
+                                    kind: "once";
+                                } | {
+                                    /** @enum {string} */
+                                    kind: "cron";
+                                    /** @description Five fields, such as *\/5 * * * * */
+                                    cron: string;
+                                    /** @description IANA name; UTC unless given */
+                                    timeZone?: string;
+                                } | {
+                                    /** @enum {string} */
+                                    kind: "streaming";
+                                };
+                                /** @description Which series of the dataset; all of them unless given */
+                                selector: {
+                                    metric?: string;
+                                    tags?: {
+                                        [key: string]: string;
+                                    };
+                                };
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                                /** Format: date-time */
+                                createdAt: string;
+                                /** Format: date-time */
+                                updatedAt: string;
+                                lastRun: {
+                                    id: string;
+                                    jobId: string;
+                                    /** @enum {unknown} */
+                                    status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                    attempt: number;
+                                    seriesTotal: number;
+                                    seriesDone: number;
+                                    pointsScanned: number;
+                                    anomaliesFound: number;
+                                    /** Format: date-time */
+                                    createdAt: string;
+                                    startedAt: string | null;
+                                    finishedAt: string | null;
+                                    error: {
+                                        message: string;
+                                        hint: string | null;
+                                    } | null;
+                                } | null;
+                                openAnomalies: number;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make a job */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name?: string;
+                        /** @description Id or name */
+                        dataset: string;
+                        /** @description A UUID */
+                        detectorId?: string;
+                        /** @description Settings for a detector of its own */
+                        detector?: {
+                            /** @enum {unknown} */
+                            algorithm?: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                            /** @description By name, as /v1/algorithms lists them; what is left out has its default */
+                            parameters?: {
+                                [key: string]: number;
+                            };
+                            /** @description False alarms that are accepted in each series: so many in so many seconds */
+                            budget?: {
+                                alarms: number;
+                                perSeconds: number;
+                            };
+                        };
+                        /** @description once, by a cron expression, or as points arrive */
+                        schedule: {
+                            /** @enum {string} */
+                            kind: "once";
+                        } | {
+                            /** @enum {string} */
+                            kind: "cron";
+                            /** @description Five fields, such as *\/5 * * * * */
+                            cron: string;
+                            /** @description IANA name; UTC unless given */
+                            timeZone?: string;
+                        } | {
+                            /** @enum {string} */
+                            kind: "streaming";
+                        };
+                        /** @description Which series of the dataset; all of them unless given */
+                        selector?: {
+                            metric?: string;
+                            tags?: {
+                                [key: string]: string;
+                            };
+                        };
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            datasetId: string;
+                            datasetName: string;
+                            detector: {
+                                id: string;
+                                name: string;
+                                /** @enum {unknown} */
+                                algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                parameters: {
+                                    [key: string]: number;
+                                };
+                                budget: {
+                                    alarms: number;
+                                    perSeconds: number;
+                                };
+                                /** Format: date-time */
+                                createdAt: string;
+                            };
+                            /** @description once, by a cron expression, or as points arrive */
+                            schedule: {
+                                /** @enum {string} */
+                                kind: "once";
+                            } | {
+                                /** @enum {string} */
+                                kind: "cron";
+                                /** @description Five fields, such as *\/5 * * * * */
+                                cron: string;
+                                /** @description IANA name; UTC unless given */
+                                timeZone?: string;
+                            } | {
+                                /** @enum {string} */
+                                kind: "streaming";
+                            };
+                            /** @description Which series of the dataset; all of them unless given */
+                            selector: {
+                                metric?: string;
+                                tags?: {
+                                    [key: string]: string;
+                                };
+                            };
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            updatedAt: string;
+                            lastRun: {
+                                id: string;
+                                jobId: string;
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                attempt: number;
+                                seriesTotal: number;
+                                seriesDone: number;
+                                pointsScanned: number;
+                                anomaliesFound: number;
+                                /** Format: date-time */
+                                createdAt: string;
+                                startedAt: string | null;
+                                finishedAt: string | null;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                            } | null;
+                            openAnomalies: number;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a job */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            datasetId: string;
+                            datasetName: string;
+                            detector: {
+                                id: string;
+                                name: string;
+                                /** @enum {unknown} */
+                                algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                parameters: {
+                                    [key: string]: number;
+                                };
+                                budget: {
+                                    alarms: number;
+                                    perSeconds: number;
+                                };
+                                /** Format: date-time */
+                                createdAt: string;
+                            };
+                            /** @description once, by a cron expression, or as points arrive */
+                            schedule: {
+                                /** @enum {string} */
+                                kind: "once";
+                            } | {
+                                /** @enum {string} */
+                                kind: "cron";
+                                /** @description Five fields, such as *\/5 * * * * */
+                                cron: string;
+                                /** @description IANA name; UTC unless given */
+                                timeZone?: string;
+                            } | {
+                                /** @enum {string} */
+                                kind: "streaming";
+                            };
+                            /** @description Which series of the dataset; all of them unless given */
+                            selector: {
+                                metric?: string;
+                                tags?: {
+                                    [key: string]: string;
+                                };
+                            };
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            updatedAt: string;
+                            lastRun: {
+                                id: string;
+                                jobId: string;
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                attempt: number;
+                                seriesTotal: number;
+                                seriesDone: number;
+                                pointsScanned: number;
+                                anomaliesFound: number;
+                                /** Format: date-time */
+                                createdAt: string;
+                                startedAt: string | null;
+                                finishedAt: string | null;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                            } | null;
+                            openAnomalies: number;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Delete a job with its runs and anomalies */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancel a job */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            datasetId: string;
+                            datasetName: string;
+                            detector: {
+                                id: string;
+                                name: string;
+                                /** @enum {unknown} */
+                                algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                parameters: {
+                                    [key: string]: number;
+                                };
+                                budget: {
+                                    alarms: number;
+                                    perSeconds: number;
+                                };
+                                /** Format: date-time */
+                                createdAt: string;
+                            };
+                            /** @description once, by a cron expression, or as points arrive */
+                            schedule: {
+                                /** @enum {string} */
+                                kind: "once";
+                            } | {
+                                /** @enum {string} */
+                                kind: "cron";
+                                /** @description Five fields, such as *\/5 * * * * */
+                                cron: string;
+                                /** @description IANA name; UTC unless given */
+                                timeZone?: string;
+                            } | {
+                                /** @enum {string} */
+                                kind: "streaming";
+                            };
+                            /** @description Which series of the dataset; all of them unless given */
+                            selector: {
+                                metric?: string;
+                                tags?: {
+                                    [key: string]: string;
+                                };
+                            };
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            updatedAt: string;
+                            lastRun: {
+                                id: string;
+                                jobId: string;
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                attempt: number;
+                                seriesTotal: number;
+                                seriesDone: number;
+                                pointsScanned: number;
+                                anomaliesFound: number;
+                                /** Format: date-time */
+                                createdAt: string;
+                                startedAt: string | null;
+                                finishedAt: string | null;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                            } | null;
+                            openAnomalies: number;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause a job */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            datasetId: string;
+                            datasetName: string;
+                            detector: {
+                                id: string;
+                                name: string;
+                                /** @enum {unknown} */
+                                algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                parameters: {
+                                    [key: string]: number;
+                                };
+                                budget: {
+                                    alarms: number;
+                                    perSeconds: number;
+                                };
+                                /** Format: date-time */
+                                createdAt: string;
+                            };
+                            /** @description once, by a cron expression, or as points arrive */
+                            schedule: {
+                                /** @enum {string} */
+                                kind: "once";
+                            } | {
+                                /** @enum {string} */
+                                kind: "cron";
+                                /** @description Five fields, such as *\/5 * * * * */
+                                cron: string;
+                                /** @description IANA name; UTC unless given */
+                                timeZone?: string;
+                            } | {
+                                /** @enum {string} */
+                                kind: "streaming";
+                            };
+                            /** @description Which series of the dataset; all of them unless given */
+                            selector: {
+                                metric?: string;
+                                tags?: {
+                                    [key: string]: string;
+                                };
+                            };
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            updatedAt: string;
+                            lastRun: {
+                                id: string;
+                                jobId: string;
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                attempt: number;
+                                seriesTotal: number;
+                                seriesDone: number;
+                                pointsScanned: number;
+                                anomaliesFound: number;
+                                /** Format: date-time */
+                                createdAt: string;
+                                startedAt: string | null;
+                                finishedAt: string | null;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                            } | null;
+                            openAnomalies: number;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resume a job */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            datasetId: string;
+                            datasetName: string;
+                            detector: {
+                                id: string;
+                                name: string;
+                                /** @enum {unknown} */
+                                algorithm: "auto" | "robust-z" | "ewma" | "seasonal-residual";
+                                parameters: {
+                                    [key: string]: number;
+                                };
+                                budget: {
+                                    alarms: number;
+                                    perSeconds: number;
+                                };
+                                /** Format: date-time */
+                                createdAt: string;
+                            };
+                            /** @description once, by a cron expression, or as points arrive */
+                            schedule: {
+                                /** @enum {string} */
+                                kind: "once";
+                            } | {
+                                /** @enum {string} */
+                                kind: "cron";
+                                /** @description Five fields, such as *\/5 * * * * */
+                                cron: string;
+                                /** @description IANA name; UTC unless given */
+                                timeZone?: string;
+                            } | {
+                                /** @enum {string} */
+                                kind: "streaming";
+                            };
+                            /** @description Which series of the dataset; all of them unless given */
+                            selector: {
+                                metric?: string;
+                                tags?: {
+                                    [key: string]: string;
+                                };
+                            };
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            updatedAt: string;
+                            lastRun: {
+                                id: string;
+                                jobId: string;
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                attempt: number;
+                                seriesTotal: number;
+                                seriesDone: number;
+                                pointsScanned: number;
+                                anomaliesFound: number;
+                                /** Format: date-time */
+                                createdAt: string;
+                                startedAt: string | null;
+                                finishedAt: string | null;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                            } | null;
+                            openAnomalies: number;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the runs of a job, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                jobId: string;
+                                /** @enum {unknown} */
+                                status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                                attempt: number;
+                                seriesTotal: number;
+                                seriesDone: number;
+                                pointsScanned: number;
+                                anomaliesFound: number;
+                                /** Format: date-time */
+                                createdAt: string;
+                                startedAt: string | null;
+                                finishedAt: string | null;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Run a job now */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                            attempt: number;
+                            seriesTotal: number;
+                            seriesDone: number;
+                            pointsScanned: number;
+                            anomaliesFound: number;
+                            /** Format: date-time */
+                            createdAt: string;
+                            startedAt: string | null;
+                            finishedAt: string | null;
+                            error: {
+                                message: string;
+                                hint: string | null;
+                            } | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a run */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            /** @enum {unknown} */
+                            status: "pending" | "running" | "completed" | "failed" | "cancelled";
+                            attempt: number;
+                            seriesTotal: number;
+                            seriesDone: number;
+                            pointsScanned: number;
+                            anomaliesFound: number;
+                            /** Format: date-time */
+                            createdAt: string;
+                            startedAt: string | null;
+                            finishedAt: string | null;
+                            error: {
+                                message: string;
+                                hint: string | null;
+                            } | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/anomalies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List anomalies, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                    /** @description Some of open, acknowledged, resolved, dismissed */
+                    state?: string;
+                    /** @description Some of low, medium, high, critical */
+                    severity?: string;
+                    /** @description A UUID */
+                    datasetId?: string;
+                    /** @description A UUID */
+                    jobId?: string;
+                    seriesId?: number;
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    from?: string;
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    to?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                jobId: string;
+                                runId: string;
+                                datasetId: string;
+                                datasetName: string;
+                                seriesId: number;
+                                metric: string;
+                                tags: {
+                                    [key: string]: string;
+                                };
+                                /** Format: date-time */
+                                startedAt: string;
+                                /** Format: date-time */
+                                endedAt: string;
+                                /** Format: date-time */
+                                detectedAt: string;
+                                /** Format: date-time */
+                                peakAt: string;
+                                /** @description At the peak, like the next three */
+                                observed: number;
+                                expected: number;
+                                lower: number;
+                                upper: number;
+                                /** @description 0 to 1, growing with rarity, at the peak */
+                                score: number;
+                                /** @description The same at the moment of the alarm */
+                                detectedScore: number;
+                                /** @description Of a point at least this extreme while all is well */
+                                probability: number;
+                                /** @enum {unknown} */
+                                severity: "low" | "medium" | "high" | "critical";
+                                /** @enum {unknown} */
+                                direction: "above" | "below" | "pattern";
+                                algorithm: string;
+                                explanation: string;
+                                /** @description Later points may still extend it */
+                                ongoing: boolean;
+                                /** @enum {unknown} */
+                                state: "open" | "acknowledged" | "resolved" | "dismissed";
+                                note: string | null;
+                                stateChangedAt: string | null;
+                                stateChangedBy: string | null;
+                                /** Format: date-time */
+                                createdAt: string;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/anomalies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an anomaly */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            runId: string;
+                            datasetId: string;
+                            datasetName: string;
+                            seriesId: number;
+                            metric: string;
+                            tags: {
+                                [key: string]: string;
+                            };
+                            /** Format: date-time */
+                            startedAt: string;
+                            /** Format: date-time */
+                            endedAt: string;
+                            /** Format: date-time */
+                            detectedAt: string;
+                            /** Format: date-time */
+                            peakAt: string;
+                            /** @description At the peak, like the next three */
+                            observed: number;
+                            expected: number;
+                            lower: number;
+                            upper: number;
+                            /** @description 0 to 1, growing with rarity, at the peak */
+                            score: number;
+                            /** @description The same at the moment of the alarm */
+                            detectedScore: number;
+                            /** @description Of a point at least this extreme while all is well */
+                            probability: number;
+                            /** @enum {unknown} */
+                            severity: "low" | "medium" | "high" | "critical";
+                            /** @enum {unknown} */
+                            direction: "above" | "below" | "pattern";
+                            algorithm: string;
+                            explanation: string;
+                            /** @description Later points may still extend it */
+                            ongoing: boolean;
+                            /** @enum {unknown} */
+                            state: "open" | "acknowledged" | "resolved" | "dismissed";
+                            note: string | null;
+                            stateChangedAt: string | null;
+                            stateChangedBy: string | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/anomalies/{id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Acknowledge an anomaly */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            runId: string;
+                            datasetId: string;
+                            datasetName: string;
+                            seriesId: number;
+                            metric: string;
+                            tags: {
+                                [key: string]: string;
+                            };
+                            /** Format: date-time */
+                            startedAt: string;
+                            /** Format: date-time */
+                            endedAt: string;
+                            /** Format: date-time */
+                            detectedAt: string;
+                            /** Format: date-time */
+                            peakAt: string;
+                            /** @description At the peak, like the next three */
+                            observed: number;
+                            expected: number;
+                            lower: number;
+                            upper: number;
+                            /** @description 0 to 1, growing with rarity, at the peak */
+                            score: number;
+                            /** @description The same at the moment of the alarm */
+                            detectedScore: number;
+                            /** @description Of a point at least this extreme while all is well */
+                            probability: number;
+                            /** @enum {unknown} */
+                            severity: "low" | "medium" | "high" | "critical";
+                            /** @enum {unknown} */
+                            direction: "above" | "below" | "pattern";
+                            algorithm: string;
+                            explanation: string;
+                            /** @description Later points may still extend it */
+                            ongoing: boolean;
+                            /** @enum {unknown} */
+                            state: "open" | "acknowledged" | "resolved" | "dismissed";
+                            note: string | null;
+                            stateChangedAt: string | null;
+                            stateChangedBy: string | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/anomalies/{id}/resolve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resolve an anomaly */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            runId: string;
+                            datasetId: string;
+                            datasetName: string;
+                            seriesId: number;
+                            metric: string;
+                            tags: {
+                                [key: string]: string;
+                            };
+                            /** Format: date-time */
+                            startedAt: string;
+                            /** Format: date-time */
+                            endedAt: string;
+                            /** Format: date-time */
+                            detectedAt: string;
+                            /** Format: date-time */
+                            peakAt: string;
+                            /** @description At the peak, like the next three */
+                            observed: number;
+                            expected: number;
+                            lower: number;
+                            upper: number;
+                            /** @description 0 to 1, growing with rarity, at the peak */
+                            score: number;
+                            /** @description The same at the moment of the alarm */
+                            detectedScore: number;
+                            /** @description Of a point at least this extreme while all is well */
+                            probability: number;
+                            /** @enum {unknown} */
+                            severity: "low" | "medium" | "high" | "critical";
+                            /** @enum {unknown} */
+                            direction: "above" | "below" | "pattern";
+                            algorithm: string;
+                            explanation: string;
+                            /** @description Later points may still extend it */
+                            ongoing: boolean;
+                            /** @enum {unknown} */
+                            state: "open" | "acknowledged" | "resolved" | "dismissed";
+                            note: string | null;
+                            stateChangedAt: string | null;
+                            stateChangedBy: string | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/anomalies/{id}/dismiss": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Dismiss an anomaly */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            runId: string;
+                            datasetId: string;
+                            datasetName: string;
+                            seriesId: number;
+                            metric: string;
+                            tags: {
+                                [key: string]: string;
+                            };
+                            /** Format: date-time */
+                            startedAt: string;
+                            /** Format: date-time */
+                            endedAt: string;
+                            /** Format: date-time */
+                            detectedAt: string;
+                            /** Format: date-time */
+                            peakAt: string;
+                            /** @description At the peak, like the next three */
+                            observed: number;
+                            expected: number;
+                            lower: number;
+                            upper: number;
+                            /** @description 0 to 1, growing with rarity, at the peak */
+                            score: number;
+                            /** @description The same at the moment of the alarm */
+                            detectedScore: number;
+                            /** @description Of a point at least this extreme while all is well */
+                            probability: number;
+                            /** @enum {unknown} */
+                            severity: "low" | "medium" | "high" | "critical";
+                            /** @enum {unknown} */
+                            direction: "above" | "below" | "pattern";
+                            algorithm: string;
+                            explanation: string;
+                            /** @description Later points may still extend it */
+                            ongoing: boolean;
+                            /** @enum {unknown} */
+                            state: "open" | "acknowledged" | "resolved" | "dismissed";
+                            note: string | null;
+                            stateChangedAt: string | null;
+                            stateChangedBy: string | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/anomalies/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reopen an anomaly */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            jobId: string;
+                            runId: string;
+                            datasetId: string;
+                            datasetName: string;
+                            seriesId: number;
+                            metric: string;
+                            tags: {
+                                [key: string]: string;
+                            };
+                            /** Format: date-time */
+                            startedAt: string;
+                            /** Format: date-time */
+                            endedAt: string;
+                            /** Format: date-time */
+                            detectedAt: string;
+                            /** Format: date-time */
+                            peakAt: string;
+                            /** @description At the peak, like the next three */
+                            observed: number;
+                            expected: number;
+                            lower: number;
+                            upper: number;
+                            /** @description 0 to 1, growing with rarity, at the peak */
+                            score: number;
+                            /** @description The same at the moment of the alarm */
+                            detectedScore: number;
+                            /** @description Of a point at least this extreme while all is well */
+                            probability: number;
+                            /** @enum {unknown} */
+                            severity: "low" | "medium" | "high" | "critical";
+                            /** @enum {unknown} */
+                            direction: "above" | "below" | "pattern";
+                            algorithm: string;
+                            explanation: string;
+                            /** @description Later points may still extend it */
+                            ongoing: boolean;
+                            /** @enum {unknown} */
+                            state: "open" | "acknowledged" | "resolved" | "dismissed";
+                            note: string | null;
+                            stateChangedAt: string | null;
+                            stateChangedBy: string | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hear of anomalies, jobs, runs, datasets and points as they change
+         * @description text/event-stream. Data carries ids only. `Last-Event-ID` continues where a connection broke.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: {
+                    "last-event-id"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List API keys */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                name: string;
+                                /**
+                                 * @description viewer reads, editor also writes, admin also manages keys and the webhook
+                                 * @enum {unknown}
+                                 */
+                                role: "admin" | "editor" | "viewer";
+                                /** @description Its first characters */
+                                prefix: string;
+                                /** Format: date-time */
+                                createdAt: string;
+                                lastUsedAt: string | null;
+                            }[];
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make an API key; it is shown this once */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        name: string;
+                        /**
+                         * @description viewer reads, editor also writes, admin also manages keys and the webhook
+                         * @enum {unknown}
+                         */
+                        role: "admin" | "editor" | "viewer";
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            name: string;
+                            /**
+                             * @description viewer reads, editor also writes, admin also manages keys and the webhook
+                             * @enum {unknown}
+                             */
+                            role: "admin" | "editor" | "viewer";
+                            /** @description Its first characters */
+                            prefix: string;
+                            /** Format: date-time */
+                            createdAt: string;
+                            lastUsedAt: string | null;
+                            key: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke an API key */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A UUID */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the webhook */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            url: string;
+                        } | null;
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        /**
+         * Set the webhook; the secret that signs its calls is shown this once
+         * @description Calls are signed after the Standard Webhooks specification.
+         */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        url: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            url: string;
+                            secret: string;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        /** Remove the webhook */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Call the webhook once with a test message */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            delivered: boolean;
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/demo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Load the demo; again, the same one is answered */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            datasetId: string;
+                            jobId: string;
+                            incidents: {
+                                metric: string;
+                                tags: {
+                                    [key: string]: string;
+                                };
+                                /** Format: date-time */
+                                from: string;
+                                /** Format: date-time */
+                                to: string;
+                                what: string;
+                            }[];
+                        };
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong, and what to do (RFC 9457) */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
-export type webhooks = Record<string, never>
+export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    /** @description What went wrong, and what to do (RFC 9457) */
-    Problem: {
-      type: string
-      title: string
-      status: number
-      detail: string
-      instance: string
-      hint?: string
-      errors?: {
-        field: string
-        reason: string
-      }[]
-    }
-  }
-  responses: never
-  parameters: never
-  requestBodies: never
-  headers: never
-  pathItems: never
+    schemas: {
+        /** @description What went wrong, and what to do (RFC 9457) */
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            instance: string;
+            hint?: string;
+            errors?: {
+                field: string;
+                reason: string;
+            }[];
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
 }
-export type $defs = Record<string, never>
-export type operations = Record<string, never>
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;

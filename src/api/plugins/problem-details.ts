@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isRefusedValue } from '../../database/database-errors.ts'
 import { type FieldProblem, HTTP_STATUS, NomalyError } from '../../errors.ts'
 
 /** RFC 9457, with `hint` and `errors` as extension members. */
@@ -83,6 +84,13 @@ function toKnownError(error: FastifyError): NomalyError | undefined {
       hint: 'The reference of all routes is at /docs.',
     })
   }
+  // A net below the checks of the routes: what the database would not take is the request's fault, not the server's.
+  if (isRefusedValue(error))
+    return new NomalyError('invalid_input', 'The database refused a value of the request.', {
+      problems: [{ field: 'body', reason: 'holds a value that cannot be stored' }],
+      hint: 'Check for unusual characters, dates and numbers.',
+      cause: error,
+    })
   if (error.statusCode === undefined || error.statusCode >= 500) return undefined
   const code = (Object.keys(HTTP_STATUS) as (keyof typeof HTTP_STATUS)[]).find(
     (candidate) => HTTP_STATUS[candidate] === error.statusCode,

@@ -7,8 +7,11 @@ import { PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/share
 
 const THIRTY_DAYS = 30 * 86_400
 
-/** Who one is, signing a browser in and out, and the audit log. */
-export function registerAccountRoutes(app: Api, store: Store, version: string): void {
+/**
+ * Who one is, signing a browser in and out, and the audit log.
+ * @param isSecure whether browsers reach the product over TLS, also where a proxy ends it.
+ */
+export function registerAccountRoutes(app: Api, store: Store, version: string, isSecure: boolean): void {
   app.get(
     '/v1/me',
     {
@@ -80,7 +83,7 @@ export function registerAccountRoutes(app: Api, store: Store, version: string): 
           httpOnly: true,
           // Lax, since the link is opened from a terminal or a mail; what changes anything checks its origin.
           sameSite: 'lax',
-          secure: request.protocol === 'https',
+          secure: isSecure || request.protocol === 'https',
           maxAge: THIRTY_DAYS,
         })
         .redirect('/')
@@ -111,8 +114,8 @@ export function registerAccountRoutes(app: Api, store: Store, version: string): 
       },
     },
     async (request, reply) => {
-      const { scope, role } = identityOf(request)
-      const token = await store.identities.createSignInToken(scope, role)
+      const { scope, role, keyId } = identityOf(request)
+      const token = await store.identities.createSignInToken(scope, role, keyId)
       return reply.code(201).send({ path: `/sign-in?token=${token}` })
     },
   )

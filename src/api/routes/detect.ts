@@ -6,7 +6,7 @@ import { untilAbandoned } from '../plugins/abandonment.ts'
 import { findingFields } from '../schemas/anomalies.ts'
 import { AlgorithmName } from '../schemas/detectors.ts'
 import { problems } from '../schemas/shared.ts'
-import { acceptPointFormats, readPointBody, type PointLimits } from './points.ts'
+import { readPointBody, type PointLimits } from './points.ts'
 
 /** Points that are looked at within one request. */
 const MAX_POINTS = 200_000
@@ -15,7 +15,6 @@ const Numbers = Type.Array(Type.Union([Type.Number(), Type.Null()]))
 
 /** Points in, findings out: nothing is stored. */
 export function registerDetectRoutes(app: Api, limits: PointLimits): void {
-  acceptPointFormats(app)
   app.post(
     '/v1/detect',
     {

@@ -8,6 +8,8 @@ import { identityOf } from '../plugins/authentication.ts'
 import { problems } from '../schemas/shared.ts'
 
 const MAX_STREAMS = 500
+/** So that one tenant cannot take them all. */
+const MAX_STREAMS_PER_TENANT = 100
 const HEARTBEAT_MS = 15_000
 /** Bytes that may wait for a slow reader before it is let go. */
 const MAX_BACKLOG_BYTES = 1_048_576
@@ -46,12 +48,16 @@ export function registerEventRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { scope } = identityOf(request)
-      if (streams.size >= MAX_STREAMS)
+      const ofTenant = [...streams].filter(({ tenantId }) => tenantId === scope.tenantId).length
+      if (streams.size >= MAX_STREAMS || ofTenant >= MAX_STREAMS_PER_TENANT)
         throw new NomalyError('overloaded', 'Too many listeners are connected.', { retryAfterSeconds: 30 })
       const given = request.headers['last-event-id']
       const isNumber = given !== undefined && /^\d{1,15}$/.test(given)
-      const lastId = isNumber ? Number(given) : await store.read(scope, 'latest').events.latestId()
+      const { oldestId, newestId } = await store.read(scope, 'latest').events.bounds()
+      const lastId = isNumber ? Math.min(Number(given), newestId) : newestId
       reply.hijack()
+      // The caller may have gone while the database was asked: its `close` will not come again.
+      if (reply.raw.destroyed) return
       reply.raw.writeHead(200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
@@ -60,6 +66,7 @@ export function registerEventRoutes(app: Api, store: Store): void {
       })
       const stream = new EventStream(store, scope, reply.raw, lastId)
       streams.add(stream)
+      if (lastId < oldestId - 1) stream.tellReset()
       reply.raw.on('close', () => {
         stream.end()
         streams.delete(stream)
@@ -93,6 +100,11 @@ class EventStream {
   wake(): void {
     this.#again = true
     if (!this.#reading) void this.#read()
+  }
+
+  /** Events that the caller has not seen are gone already: it should read everything again. */
+  tellReset(): void {
+    this.#write('event: reset\ndata: {}\n\n')
   }
 
   /** Points are announced without a number: there are too many to keep, and the next ones tell the same. */

@@ -77,7 +77,7 @@ export function registerKeyRoutes(app: Api, store: Store): void {
         await unit.audit.record(actor, 'key.revoke', { kind: 'key', id })
       })
       store.identities.forget()
-      await store.notifier.publish({ channel: 'keys', tenantId: scope.tenantId, id })
+      store.notifier.publish({ channel: 'keys', tenantId: scope.tenantId, id })
       replyPosition(reply, position)
       return reply.code(204).send(null)
     },

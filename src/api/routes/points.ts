@@ -13,6 +13,13 @@ import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { DatasetParams, problems } from '../schemas/shared.ts'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Gives back the place among the bodies that are read at once. */
+    pointSlot: (() => void) | undefined
+  }
+}
+
 export interface PointLimits {
   readonly maxBodyBytes: number
   readonly maxSeriesPerRequest: number
@@ -20,6 +27,9 @@ export interface PointLimits {
 
 /** Points in one request: they are stored in one transaction. */
 const MAX_POINTS = 1_000_000
+
+/** Bodies that are read at the same time. */
+const MAX_BODIES = 32
 
 const FORMATS: Readonly<Record<string, PointFormat>> = {
   'application/x-ndjson': 'ndjson',
@@ -39,8 +49,6 @@ const tags = ['points']
 
 /** Points in: whatever the format, all of a request is stored or nothing. */
 export function registerPointRoutes(app: Api, store: Store, limits: PointLimits, inserted: Counter): void {
-  acceptPointFormats(app)
-
   app.post(
     '/v1/datasets/:dataset/points',
     {
@@ -106,8 +114,27 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
   )
 }
 
-/** In this scope a body is a stream, read by {@link readPointBody} as it comes. */
+/** In this scope a body is a stream, read by {@link readPointBody} as it comes; so many at once, since each is held whole in memory. */
 export function acceptPointFormats(app: Api): void {
+  let underWay = 0
+  app.addHook('onRequest', async (request) => {
+    underWay += 1
+    // Also where the connection breaks before an answer.
+    request.raw.socket.once('close', release)
+    request.pointSlot = release
+    function release(): void {
+      if (request.pointSlot === undefined) return
+      request.pointSlot = undefined
+      request.raw.socket.off('close', release)
+      underWay -= 1
+    }
+    if (underWay > MAX_BODIES)
+      throw new NomalyError('overloaded', 'Too many requests with points are under way.', {
+        hint: 'Send fewer at once, or larger ones.',
+        retryAfterSeconds: 1,
+      })
+  })
+  app.addHook('onResponse', async (request) => request.pointSlot?.())
   app.removeAllContentTypeParsers()
   for (const type of consumes) app.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
 }

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { NomalyError } from '../../errors.ts'
-import { createWebhook, deliverWebhook, parseWebhook, WEBHOOK_SETTING } from '../../notifications/webhook.ts'
+import { deliverWebhook } from '../../notifications/deliver-webhook.ts'
+import { createWebhook, parseWebhook, WEBHOOK_SETTING } from '../../notifications/webhook.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'

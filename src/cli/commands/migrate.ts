@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.ts'
 import { migrate } from '../../database/migrator.ts'
 import { findDatabaseUrls } from '../../operations/connection-urls.ts'
-import { MIGRATION_SETS } from '../../operations/open-instance.ts'
+import { MIGRATION_SETS, serverMigration } from '../../operations/open-instance.ts'
 import { withExamples } from '../help-examples.ts'
 import { type OutputOptions, print, printJson, withOutput } from '../output.ts'
 
@@ -20,8 +20,13 @@ export function registerMigrate(program: Command): void {
     ['ADMIN_DATABASE_URL=postgresql://postgres@db/nomaly nomaly migrate', 'as a login that may create roles'],
   ])
   command.action(async ({ output }: OutputOptions) => {
-    const { adminUrl } = await findDatabaseUrls(loadConfig())
-    const { applied } = await migrate({ adminUrl, sets: MIGRATION_SETS })
+    const config = loadConfig()
+    const { adminUrl } = await findDatabaseUrls(config)
+    const { applied } = await migrate(
+      config.databaseUrl === undefined
+        ? { adminUrl, sets: MIGRATION_SETS }
+        : serverMigration(config.databaseUrl, config.adminDatabaseUrl),
+    )
     if (output !== 'table') printJson({ applied })
     else if (applied.length === 0) print('The database is up to date.')
     else for (const name of applied) print(`applied ${name}`)

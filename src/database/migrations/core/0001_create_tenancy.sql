@@ -32,19 +32,25 @@ create table nomaly.sign_in_links (
   token_hash bytea primary key,
   tenant_id uuid not null references nomaly.tenants on delete cascade,
   role text not null check (role in ('admin', 'editor', 'viewer')),
+  -- The key that made it: once it is revoked, what came of it ends too. Null for the link printed at the start.
+  key_id uuid references nomaly.api_keys on delete cascade,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
   used_at timestamptz
 );
+create index on nomaly.sign_in_links (key_id);
+create index on nomaly.sign_in_links (expires_at);
 
 create table nomaly.browser_sessions (
   token_hash bytea primary key,
   tenant_id uuid not null references nomaly.tenants on delete cascade,
   role text not null check (role in ('admin', 'editor', 'viewer')),
+  key_id uuid references nomaly.api_keys on delete cascade,
   created_at timestamptz not null default now(),
   last_seen_at timestamptz not null default now(),
   expires_at timestamptz not null
 );
+create index on nomaly.browser_sessions (key_id);
 create index on nomaly.browser_sessions (expires_at);
 
 create table nomaly.settings (
@@ -81,12 +87,14 @@ create trigger audit_log_is_append_only
   before update or delete on nomaly.audit_log
   for each row execute function nomaly.refuse_change();
 
--- Written by every transaction, so that an unknown outcome can be looked up; pruned after a day.
+-- Written by every transaction, so that an unknown outcome can be looked up; pruned after an hour.
 create table nomaly.commit_markers (
   marker uuid primary key,
+  -- `refused` was written by who looked: the transaction of that marker can no longer commit.
+  verdict text not null default 'committed' check (verdict in ('committed', 'refused')),
   written_at timestamptz not null default now()
 );
-create index on nomaly.commit_markers using brin (written_at);
+create index on nomaly.commit_markers (written_at);
 
 -- Row-level security: a tenant's rows for the application, every row for the system, nothing for anyone else.
 do $$
@@ -113,6 +121,6 @@ grant select, insert, update, delete on nomaly.tenants to nomaly_system;
 grant select, insert, update, delete on nomaly.api_keys, nomaly.settings to nomaly_app, nomaly_system;
 grant select, insert on nomaly.audit_log to nomaly_app, nomaly_system;
 grant select, insert, update, delete on nomaly.sign_in_links, nomaly.browser_sessions to nomaly_system;
-grant delete on nomaly.browser_sessions to nomaly_app;
+grant select (key_id, tenant_id), delete on nomaly.sign_in_links, nomaly.browser_sessions to nomaly_app;
 grant insert on nomaly.commit_markers to nomaly_app;
 grant select, insert, delete on nomaly.commit_markers to nomaly_system;

@@ -51,6 +51,7 @@ create index on nomaly.jobs (tenant_id, created_at);
 create index on nomaly.jobs (dataset_id);
 create index on nomaly.jobs (detector_id);
 create index on nomaly.jobs (next_run_at) where next_run_at is not null;
+create index on nomaly.jobs (dataset_id) where schedule ->> 'kind' = 'streaming' and status in ('pending', 'running');
 
 create table nomaly.runs (
   id uuid primary key default gen_random_uuid(),
@@ -77,6 +78,8 @@ create table nomaly.runs (
 create index on nomaly.runs (job_id, created_at desc);
 create index on nomaly.runs (tenant_id, created_at desc);
 create index on nomaly.runs (status) where status in ('pending', 'running');
+-- At most one run of a job is under way: two would take each other's series.
+create unique index runs_open_key on nomaly.runs (job_id) where status in ('pending', 'running');
 
 -- What a detector has learnt of a series so far, written in the transaction that stores its findings.
 create table nomaly.detector_states (
@@ -139,6 +142,7 @@ create table nomaly.anomalies (
 create index on nomaly.anomalies (tenant_id, started_at desc, id desc);
 create index on nomaly.anomalies (tenant_id, series_id, started_at);
 create index on nomaly.anomalies (dataset_id);
+create index on nomaly.anomalies (job_id) where state = 'open';
 
 do $$
 declare
