@@ -1,7 +1,7 @@
 import type { FastifySchemaCompiler } from 'fastify'
 import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
-import type { TSchema } from 'typebox'
+import { Type, type TSchema } from 'typebox'
 
 /**
  * Checks inputs against TypeBox schemas. Texts of URLs become numbers and booleans where the schema wants them; bodies are taken as
@@ -9,7 +9,10 @@ import type { TSchema } from 'typebox'
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const check = Compile(schema)
+  // Fastify says `null` for a body that is not there.
+  const mayBeMissing = httpPart === 'body' && Type.IsOptional(schema)
   return (input: unknown) => {
+    if (input === null && mayBeMissing) return { value: input }
     const value = httpPart === 'body' ? input : Value.Convert(schema, input)
     if (!check.Check(value)) return { error: [...check.Errors(value)] as never }
     const unstorable = findUnstorable(value, '')
