@@ -86,6 +86,9 @@ end $$;
 create trigger audit_log_is_append_only
   before update or delete on nomaly.audit_log
   for each row execute function nomaly.refuse_change();
+create trigger audit_log_is_not_truncated
+  before truncate on nomaly.audit_log
+  for each statement execute function nomaly.refuse_change();
 
 -- Written by every transaction, so that an unknown outcome can be looked up; pruned after an hour.
 create table nomaly.commit_markers (
