@@ -91,8 +91,8 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
   }
 }
 
-/** As in a shell of the user's: without what `npm run` adds. */
-function usersEnvironment(): NodeJS.ProcessEnv {
+/** The variables of a shell of the user's: without what `npm run` adds. */
+export function usersEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|NOMALY_|DATABASE_URL|ADMIN_DATABASE_URL|NODE$|INIT_CWD$)/.test(name),
   )
