@@ -36,7 +36,9 @@ export function registerProblemDetails(app: FastifyInstance): void {
         }),
       )
     }
-    if (known.httpStatus >= 500) request.log.warn({ err: known.cause ?? known }, known.message)
+    // That a caller has gone before it had its answer is no trouble of the server's.
+    if (known.httpStatus >= 500)
+      request.log[reply.raw.closed ? 'debug' : 'warn']({ err: known.cause ?? known }, known.message)
     return sendProblem(request, reply, known)
   })
   app.setNotFoundHandler((request, reply) =>
@@ -62,7 +64,8 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, error:
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     ...(error.problems.length === 0 ? {} : { errors: error.problems }),
   }
-  if (error.retryAfterSeconds !== undefined) void reply.header('retry-after', Math.ceil(error.retryAfterSeconds))
+  if (error.retryAfterSeconds !== undefined)
+    void reply.header('retry-after', Math.ceil(error.retryAfterSeconds))
   if (status === 401) void reply.header('www-authenticate', 'Bearer realm="nomaly"')
   return reply
     .code(status)
@@ -77,7 +80,9 @@ function toKnownError(error: FastifyError): NomalyError | undefined {
     return new NomalyError('timeout', 'The request was given up before it was done.', { cause: error })
   if (error.validation !== undefined) {
     const part = error.validationContext ?? 'body'
-    const problems = (error.validation as unknown as ValidationEntry[]).flatMap((entry) => toFieldProblems(entry, part))
+    const problems = (error.validation as unknown as ValidationEntry[]).flatMap((entry) =>
+      toFieldProblems(entry, part),
+    )
     if (problems.length === 0) problems.push({ field: part, reason: 'is not valid' })
     return new NomalyError('invalid_input', `${problems[0]!.field} ${problems[0]!.reason}.`, {
       problems: problems.slice(0, 20),
@@ -108,7 +113,10 @@ function toFieldProblems(entry: ValidationEntry, part: string): FieldProblem[] {
   const join = (name: string): string => (path === '' ? name : `${path}.${name}`)
   const { params = {} } = entry
   if (entry.keyword === 'required')
-    return (params['requiredProperties'] as string[]).map((name) => ({ field: join(name), reason: 'is missing' }))
+    return (params['requiredProperties'] as string[]).map((name) => ({
+      field: join(name),
+      reason: 'is missing',
+    }))
   if (entry.keyword === 'additionalProperties')
     return (params['additionalProperties'] as string[]).map((name) => ({
       field: join(name.trim() === '' ? JSON.stringify(name) : name.slice(0, 100)),
