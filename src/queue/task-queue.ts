@@ -15,14 +15,6 @@ export interface TaskPayloads {
 
 export type TaskName = keyof TaskPayloads
 
-/** What is known of the tasks of one key that are not over. */
-export interface OpenTask {
-  /** Some worker will take one up: it waits, or is to be tried again. */
-  readonly isWaiting: boolean
-  /** Since when one has been taken up last; `undefined` where none is. Its worker may be dead. */
-  readonly activeSeconds: number | undefined
-}
-
 export type TaskHandler<N extends TaskName> = (payload: TaskPayloads[N], signal: AbortSignal) => Promise<void>
 
 /**
@@ -123,17 +115,6 @@ export class TaskQueue {
         db: { executeSql: async (text, values) => connection.client.query(text, values as unknown[]) },
       }),
     )
-  }
-
-  /** The tasks of one kind that are not over, by key, as `nomaly_system`. */
-  async open(connection: Connection, name: TaskName): Promise<Map<string, OpenTask>> {
-    const rows = await connection.query<{ key: string; waiting: boolean; active_for: number | null }>(
-      `select singleton_key as key, bool_or(state in ('created', 'retry')) as waiting,
-         extract(epoch from now() - max(started_on) filter (where state = 'active'))::float8 as active_for
-       from pgboss.job where name = $1 and state < 'completed' group by singleton_key`,
-      [name],
-    )
-    return new Map(rows.map((row) => [row.key, { isWaiting: row.waiting, activeSeconds: row.active_for ?? undefined }]))
   }
 
   /** Works on tasks of one kind, some at once, until {@link stop}. */

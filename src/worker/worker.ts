@@ -39,7 +39,9 @@ export class Worker implements AsyncDisposable {
 
   private constructor(options: WorkerOptions) {
     this.#options = options
-    this.#presence = new WorkerPresence(options.databaseUrl, this.id, (message) => options.logger.warn(message))
+    this.#presence = new WorkerPresence(options.databaseUrl, this.id, (message) =>
+      options.logger.warn(message),
+    )
   }
 
   /** Starts to work. */
@@ -62,7 +64,10 @@ export class Worker implements AsyncDisposable {
   async #start(): Promise<void> {
     const { store, logger } = this.#options
     // A task reads points on one connection while it stores what it found on another, in two queues: all of them must get theirs.
-    const concurrency = Math.max(1, Math.min(this.#options.concurrency, Math.floor((store.database.poolUse.max - 2) / 4)))
+    const concurrency = Math.max(
+      1,
+      Math.min(this.#options.concurrency, Math.floor((store.database.poolUse.max - 2) / 4)),
+    )
     await this.#presence.keep()
     const handlers = taskHandlers(this.#options, this.id)
     for (const name of Object.keys(handlers) as TaskName[])
@@ -77,7 +82,9 @@ export class Worker implements AsyncDisposable {
     // The outbox is looked at when a commit says so; the clock is for notices that were lost.
     this.#relay = every('relay', 10_000, () => this.#relayAll())
     every('schedule', 1_000, () =>
-      startDueRuns(store, new Date(), (error) => logger.warn({ err: error }, 'a scheduled job was not started')),
+      startDueRuns(store, new Date(), (error) =>
+        logger.warn({ err: error }, 'a scheduled job was not started'),
+      ),
     )
     every('recover', 5_000, () => recoverRuns(store))
     every('streams', 30_000, () => wakeAllStreams(store))
@@ -88,7 +95,9 @@ export class Worker implements AsyncDisposable {
         if (channel === 'outbox') this.#relay?.now()
         if (channel === 'points') this.#gather(tenantId, id)
       }),
-      store.notifier.onReconnect(() => void wakeAllStreams(store).catch((error) => logger.warn({ err: error }, 'wake'))),
+      store.notifier.onReconnect(
+        () => void wakeAllStreams(store).catch((error) => logger.warn({ err: error }, 'wake')),
+      ),
     )
   }
 
@@ -118,8 +127,8 @@ export class Worker implements AsyncDisposable {
         end({ outcome: 'done' })
       } catch (error) {
         end({ outcome: 'failed' })
-        if (this.#stopping.signal.aborted) return
-        logger.warn({ err: error, task: name }, 'a task failed and will be tried again')
+        if (!this.#stopping.signal.aborted)
+          logger.warn({ err: error, task: name }, 'a task failed and will be tried again')
         throw error
       }
     }

@@ -15,6 +15,9 @@ export interface AdvanceStreamOptions {
 /** Series that are stored together: one transaction instead of a hundred where many have one new point each. */
 const GROUP = 100
 
+/** How often one task looks again after another worker was faster. */
+const MAX_LOOKS = 20
+
 /**
  * Takes a streaming job over the points that have come since it last looked. Its run stays open from start to pause.
  * May be called at any time and by several workers at once: a series belongs to whoever stores its state first.
@@ -25,24 +28,34 @@ export async function advanceStream(options: AdvanceStreamOptions): Promise<void
   if (opened === undefined) return
   const context: RunContext = { store, scope, signal, ...opened }
   try {
-    const { behind, total } = await findBehind(context)
-    // Points older than the newest one may still be in transactions that began before it was seen.
-    if (behind.length > 0) await store.metrics.settled(context.job.datasetId, signal)
-    for (let start = 0; start < behind.length; start += GROUP) {
-      signal.throwIfAborted()
-      await advanceSeries(context, behind.slice(start, start + GROUP), 'continue').catch((error: unknown) => {
-        // Another worker was faster with one of these: it has seen the same points.
-        if (!(error instanceof SeriesTaken)) throw error
-      })
-    }
-    if (total !== context.run.seriesTotal)
-      await store.transaction(scope, (unit) => unit.runs.setSeriesTotal(context.run, total, total))
+    let look = await advanceBehind(context)
+    // Who was faster may have been so before the newest points came, and leaves all others of the group to this worker.
+    for (let looks = 1; look.wasTaken && looks < MAX_LOOKS; looks++) look = await advanceBehind(context)
+    if (look.total !== context.run.seriesTotal)
+      await store.transaction(scope, (unit) => unit.runs.setSeriesTotal(context.run, look.total, look.total))
   } catch (error) {
-    if (signal.aborted || error instanceof RunLost) return
-    if (isPassing(error)) throw error
+    if (error instanceof RunLost) return
+    if (signal.aborted || isPassing(error)) throw error
     await finishRun(context, 'failed', error)
     throw error
   }
+}
+
+/** Takes the job over what it has not seen; `wasTaken` where another worker stored something of it first. */
+async function advanceBehind(context: RunContext): Promise<{ total: number; wasTaken: boolean }> {
+  const { store, job, signal } = context
+  const { behind, total } = await findBehind(context)
+  let wasTaken = false
+  // Points older than the newest one may still be in transactions that began before it was seen.
+  if (behind.length > 0) await store.metrics.settled(job.datasetId, signal)
+  for (let start = 0; start < behind.length; start += GROUP) {
+    signal.throwIfAborted()
+    await advanceSeries(context, behind.slice(start, start + GROUP), 'continue').catch((error: unknown) => {
+      if (!(error instanceof SeriesTaken)) throw error
+      wasTaken = true
+    })
+  }
+  return { total, wasTaken }
 }
 
 /** The series with points that the job has not seen, and how many series it watches. */

@@ -7,39 +7,46 @@ interface OpenRun {
   readonly status: string
   readonly worker_id: string | null
   readonly has_task: boolean
-  readonly is_old: boolean
 }
 
 /**
  * Makes new tasks for runs that nobody works on: their worker is gone, since its presence lock is free (PostgreSQL frees the locks of a
- * connection that ends, however it ends), or their task has used up its tries.
+ * connection that ends, however it ends), or their task has used up its tries, or was taken by a worker that died before it marked the run
+ * as its own, which takes a living one moments.
  * @returns how many runs were found.
  */
 export async function recoverRuns(store: Store): Promise<number> {
-  const orphans = await store.database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
-    const open = await connection.query<OpenRun & Record<string, unknown>>(
-      `select r.id, r.tenant_id, r.status, r.worker_id, r.created_at < now() - interval '15 seconds' as is_old,
+  const orphans = await store.database.read(
+    { role: 'nomaly_system', freshness: 'latest' },
+    async (connection) => {
+      const open = await connection.query<OpenRun & Record<string, unknown>>(
+        `select r.id, r.tenant_id, r.status, r.worker_id,
               exists (select from pgboss.job t where t.name = 'run-detection' and t.singleton_key = r.id::text
-                      and t.state in ('created', 'retry', 'active')) as has_task
+                      and (t.state in ('created', 'retry') or t.state = 'active'
+                           and (r.status = 'running' or t.started_on > now() - interval '10 seconds'))) as has_task
        from nomaly.runs r join nomaly.jobs j on j.id = r.job_id
        where r.status in ('pending', 'running') and j.schedule ->> 'kind' <> 'streaming' limit 1000`,
-    )
-    if (open.length === 0) return []
-    const held = await connection.query<{ key: string }>(
-      `select ((classid::bigint << 32) | objid::bigint)::text as key from pg_locks
+      )
+      if (open.length === 0) return []
+      const held = await connection.query<{ key: string }>(
+        `select ((classid::bigint << 32) | objid::bigint)::text as key from pg_locks
        where locktype = 'advisory' and granted and objsubid = 1
          and database = (select oid from pg_database where datname = current_database())`,
-    )
-    const alive = new Set(held.map(({ key }) => key))
-    return open.filter((run) => isOrphan(run, alive))
-  })
+      )
+      const alive = new Set(held.map(({ key }) => key))
+      return open.filter((run) => isOrphan(run, alive))
+    },
+  )
   for (const { id, tenant_id: tenantId } of orphans)
-    await store.transaction({ tenantId }, (unit) => unit.queue.send('run-detection', { tenantId, runId: id }, id))
+    await store.transaction({ tenantId }, (unit) =>
+      unit.queue.send('run-detection', { tenantId, runId: id }, id),
+    )
   return orphans.length
 }
 
 function isOrphan(run: OpenRun, alive: ReadonlySet<string>): boolean {
   // A worker that died still has its task marked as active: its lock tells at once, the task's heartbeat only later.
-  if (run.status === 'running' && run.worker_id !== null && !alive.has(presenceKey(run.worker_id))) return true
-  return !run.has_task && run.is_old
+  if (run.status === 'running' && run.worker_id !== null && !alive.has(presenceKey(run.worker_id)))
+    return true
+  return !run.has_task
 }

@@ -28,7 +28,9 @@ export async function runDetection(options: RunDetectionOptions): Promise<void> 
     await advanceAllSeries(context)
     await finishRun(context, 'completed')
   } catch (error) {
-    if (error instanceof RunLost || signal.aborted) return
+    if (error instanceof RunLost) return
+    // Told to stop: the task goes back to the queue, and whoever takes it up continues from the last checkpoint.
+    if (signal.aborted) throw error
     // The worker that had the run before has stored one last state: with this attempt it can store no more.
     if (error instanceof SeriesTaken || (isPassing(error) && context.run.attempt < MAX_ATTEMPTS)) throw error
     await finishRun(context, 'failed', error)
@@ -82,7 +84,11 @@ async function countSeries({ store, scope, run }: RunContext): Promise<void> {
   if (!isHeld) throw new RunLost()
 }
 
-async function tellProgress({ store, scope, run }: RunContext, seriesDone: number, seriesTotal: number): Promise<void> {
+async function tellProgress(
+  { store, scope, run }: RunContext,
+  seriesDone: number,
+  seriesTotal: number,
+): Promise<void> {
   await store.transaction(scope, (unit) =>
     unit.outbox.add('run', { id: run.id, jobId: run.jobId, status: 'running', seriesDone, seriesTotal }),
   )
