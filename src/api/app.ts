@@ -56,6 +56,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     connectionTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 300 },
     genReqId: () => randomUUID(),
+    // Checked together with what the header names, so that its absence is answered like everything else.
+    http: { requireHostHeader: false },
     frameworkErrors: answerBadPath as never,
     clientErrorHandler: answerBadHttp,
     // Those who keep a connection open are told to leave while the process ends.
@@ -95,8 +97,14 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   registerAuthentication(app as never, { identities: store.identities, allowedHosts: options.allowedHosts })
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
-    metrics.requestSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
-    request.log.debug({ method: request.method, route, status: reply.statusCode, ms: reply.elapsedTime }, 'request')
+    metrics.requestSeconds.observe(
+      { method: request.method, route, status: reply.statusCode },
+      reply.elapsedTime / 1000,
+    )
+    request.log.debug(
+      { method: request.method, route, status: reply.statusCode, ms: reply.elapsedTime },
+      'request',
+    )
   })
   await registerOpenApi(app, options.version)
 

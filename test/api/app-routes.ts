@@ -36,7 +36,11 @@ export async function listAppRoutes(nomaly: TestNomaly): Promise<AppRoute[]> {
   for (const { path, methods } of parseTree(app.printRoutes({ commonPrefix: false })))
     for (const method of methods)
       if (method !== 'HEAD')
-        routes.push({ method, path, operation: paths[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()] })
+        routes.push({
+          method,
+          path,
+          operation: paths[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()],
+        })
   return routes
 }
 

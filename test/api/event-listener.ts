@@ -28,7 +28,8 @@ export class EventListener implements AsyncDisposable {
       },
       signal: listener.#controller.signal,
     })
-    if (response.status !== 200) throw new Error(`/v1/events answered ${response.status}: ${await response.text()}`)
+    if (response.status !== 200)
+      throw new Error(`/v1/events answered ${response.status}: ${await response.text()}`)
     listener.#reading = listener.#read(response.body!).catch(() => {})
     await listener.first(({ event }) => event === 'hello')
     return listener
@@ -71,7 +72,9 @@ export class EventListener implements AsyncDisposable {
 
   #hear(block: string): void {
     const fields = new Map(
-      block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()]),
+      block
+        .split('\n')
+        .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()]),
     )
     this.#lastId = fields.get('id') ?? this.#lastId
     const event = fields.get('event')

@@ -17,10 +17,18 @@ test('points go in, a streaming job finds the spike, and a person acknowledges i
     body: lines.join('\n'),
     headers: { 'content-type': 'application/x-ndjson' },
   })
-  expect(sent.body).toEqual({ inserted: 2_000, duplicates: 0, conflicting: 0, rejected: [], rejectedTotal: 0 })
+  expect(sent.body).toEqual({
+    inserted: 2_000,
+    duplicates: 0,
+    conflicting: 0,
+    rejected: [],
+    rejectedTotal: 0,
+  })
   expect(sent.headers.get('nomaly-position')).toMatch(/^\d+\.\d+\.[0-9A-F]+\/[0-9A-F]+$/)
 
-  const job = await nomaly.request('POST', '/v1/jobs', { body: { dataset: 'shop', schedule: { kind: 'streaming' } } })
+  const job = await nomaly.request('POST', '/v1/jobs', {
+    body: { dataset: 'shop', schedule: { kind: 'streaming' } },
+  })
   expect(job.status).toBe(201)
   const anomaly = await eventually(async () => {
     const { body } = await nomaly.request('GET', '/v1/anomalies')
@@ -32,5 +40,9 @@ test('points go in, a streaming job finds the spike, and a person acknowledges i
   const acknowledged = await nomaly.request('POST', `/v1/anomalies/${anomaly.id}/acknowledge`, {
     body: { note: 'a sale' },
   })
-  expect(acknowledged.body).toMatchObject({ state: 'acknowledged', note: 'a sale', stateChangedBy: 'key:admin' })
+  expect(acknowledged.body).toMatchObject({
+    state: 'acknowledged',
+    note: 'a sale',
+    stateChangedBy: 'key:admin',
+  })
 })

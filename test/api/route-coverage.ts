@@ -67,7 +67,11 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
     foreign: 'own',
   },
   'GET /v1/datasets/:dataset': { needs: 'read', calls: dataset(), foreign: gone },
-  'PATCH /v1/datasets/:dataset': { needs: 'write', calls: dataset('', { body: { description: 'x' } }), foreign: gone },
+  'PATCH /v1/datasets/:dataset': {
+    needs: 'write',
+    calls: dataset('', { body: { description: 'x' } }),
+    foreign: gone,
+  },
   'DELETE /v1/datasets/:dataset': { needs: 'write', calls: dataset(), foreign: gone },
   'POST /v1/datasets/:dataset/points': {
     needs: 'write',
@@ -80,7 +84,11 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
     foreign: gone,
   },
   'GET /v1/datasets/:dataset/series': { needs: 'read', calls: dataset('/series'), foreign: gone },
-  'POST /v1/detect': { needs: 'read', calls: () => [{ path: '/v1/detect', body: points, headers: ndjson }], foreign: 'own' },
+  'POST /v1/detect': {
+    needs: 'read',
+    calls: () => [{ path: '/v1/detect', body: points, headers: ndjson }],
+    foreign: 'own',
+  },
 
   'GET /v1/series/:id': { needs: 'read', calls: one('series', 'seriesId'), foreign: gone },
   'GET /v1/series/:id/points': { needs: 'read', calls: one('series', 'seriesId', '/points'), foreign: gone },
@@ -148,14 +156,26 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
     foreign: empty,
   },
   'GET /v1/anomalies/:id': { needs: 'read', calls: one('anomalies', 'anomalyId'), foreign: gone },
-  'POST /v1/anomalies/:id/acknowledge': { needs: 'write', calls: one('anomalies', 'anomalyId', '/acknowledge'), foreign: gone },
-  'POST /v1/anomalies/:id/resolve': { needs: 'write', calls: one('anomalies', 'anomalyId', '/resolve'), foreign: gone },
+  'POST /v1/anomalies/:id/acknowledge': {
+    needs: 'write',
+    calls: one('anomalies', 'anomalyId', '/acknowledge'),
+    foreign: gone,
+  },
+  'POST /v1/anomalies/:id/resolve': {
+    needs: 'write',
+    calls: one('anomalies', 'anomalyId', '/resolve'),
+    foreign: gone,
+  },
   'POST /v1/anomalies/:id/dismiss': {
     needs: 'write',
     calls: one('anomalies', 'anomalyId', '/dismiss', { body: { note: 'mine' } }),
     foreign: gone,
   },
-  'POST /v1/anomalies/:id/reopen': { needs: 'write', calls: one('anomalies', 'anomalyId', '/reopen'), foreign: gone },
+  'POST /v1/anomalies/:id/reopen': {
+    needs: 'write',
+    calls: one('anomalies', 'anomalyId', '/reopen'),
+    foreign: gone,
+  },
 
   'GET /v1/keys': { needs: 'administer', calls: plain('/v1/keys'), foreign: 'own' },
   'POST /v1/keys': {
@@ -166,7 +186,11 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
   'DELETE /v1/keys/:id': { needs: 'administer', calls: one('keys', 'keyId'), foreign: gone },
   'GET /v1/webhook': { needs: 'administer', calls: plain('/v1/webhook'), foreign: 'own' },
   // A test of a webhook that one does not have; the next route sets one.
-  'POST /v1/webhook/test': { needs: 'administer', calls: plain('/v1/webhook/test'), foreign: { hidden: 409 } },
+  'POST /v1/webhook/test': {
+    needs: 'administer',
+    calls: plain('/v1/webhook/test'),
+    foreign: { hidden: 409 },
+  },
   'PUT /v1/webhook': {
     needs: 'administer',
     calls: () => [{ path: '/v1/webhook', body: { url: 'http://127.0.0.1:1/own-hook' } }],

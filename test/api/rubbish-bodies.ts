@@ -36,7 +36,9 @@ export const CONTENT_TYPES = [
 /** What is wrong with a body whatever its format: cut, damaged, too large, another type, badly compressed. */
 export function spoilt(sound: fc.Arbitrary<Body>): fc.Arbitrary<Body> {
   const withBytes = (change: (bytes: Buffer, seed: number) => Uint8Array): fc.Arbitrary<Body> =>
-    fc.tuple(sound, fc.nat()).map(([body, seed]) => ({ ...body, bytes: change(Buffer.from(body.bytes ?? []), seed) }))
+    fc
+      .tuple(sound, fc.nat())
+      .map(([body, seed]) => ({ ...body, bytes: change(Buffer.from(body.bytes ?? []), seed) }))
   const gzipped = (change: (bytes: Buffer, seed: number) => Uint8Array): fc.Arbitrary<Body> =>
     withBytes((bytes, seed) => change(gzipSync(bytes), seed)).map((body) => ({
       ...body,
@@ -52,15 +54,21 @@ export function spoilt(sound: fc.Arbitrary<Body>): fc.Arbitrary<Body> {
         .tuple(sound, fc.constantFrom(...CONTENT_TYPES))
         .map(([body, type]) => ({ ...body, headers: { 'content-type': type } })),
     },
-    { weight: 1, arbitrary: fc.tuple(sound, hostileBytes).map(([{ headers }, bytes]) => ({ headers, bytes })) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(sound, hostileBytes).map(([{ headers }, bytes]) => ({ headers, bytes })),
+    },
     { weight: 1, arbitrary: gzipped((bytes) => bytes) },
     { weight: 1, arbitrary: gzipped((bytes, seed) => bytes.subarray(0, seed % bytes.length)) },
     { weight: 1, arbitrary: gzipped((bytes, seed) => damage(bytes, seed)) },
     {
       weight: 1,
-      arbitrary: fc.tuple(sound, fc.constantFrom('br', 'deflate', 'gzip, gzip', 'identity', 'x', 'gzip')).map(
-        ([{ headers, bytes }, encoding]) => ({ headers: { ...headers, 'content-encoding': encoding }, bytes }),
-      ),
+      arbitrary: fc
+        .tuple(sound, fc.constantFrom('br', 'deflate', 'gzip, gzip', 'identity', 'x', 'gzip'))
+        .map(([{ headers, bytes }, encoding]) => ({
+          headers: { ...headers, 'content-encoding': encoding },
+          bytes,
+        })),
     },
     {
       weight: 1,
@@ -107,17 +115,27 @@ const field = (sound: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc.oneof(
     { weight: 4, arbitrary: sound },
     { weight: 1, arbitrary: hostileText.map(jsonText) },
-    { weight: 1, arbitrary: fc.constantFrom('null', '1e400', '[]', '{}', 'true', 'NaN', '-Infinity', '"NaN"', '1e151') },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('null', '1e400', '[]', '{}', 'true', 'NaN', '-Infinity', '"NaN"', '1e151'),
+    },
   )
 const time = field(
   fc.oneof(
-    fc.integer({ min: 0, max: 4_102_444_799_999 }).map(String),
-    fc.integer({ min: 1_700_000_000_000, max: 1_700_100_000_000 }).map((ms) => jsonText(new Date(ms).toISOString())),
+    // Few: each far year is a table of its own.
+    fc.constantFrom('0', '1', '4102444799999', '4102444800000', '1767225600', '1767225600000000'),
+    fc
+      .integer({ min: 1_700_000_000_000, max: 1_700_100_000_000 })
+      .map((ms) => jsonText(new Date(ms).toISOString())),
   ),
 )
-const value = field(fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => JSON.stringify(number)))
+const value = field(
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => JSON.stringify(number)),
+)
 const metric = field(fc.constantFrom('"cpu"', '"orders"', '"a b"'))
-const tags = field(fc.constantFrom('{}', '{"host":"a"}', '{"a":1}', '{"__proto__":"x"}', '{"a":"\\u0000"}', '{"a":"\\ud800"}'))
+const tags = field(
+  fc.constantFrom('{}', '{"host":"a"}', '{"a":1}', '{"__proto__":"x"}', '{"a":"\\u0000"}', '{"a":"\\ud800"}'),
+)
 const record = fc
   .tuple(time, metric, value, tags, fc.boolean())
   .map(([t, m, v, g, tagged]) => `{"time":${t},"metric":${m},"value":${v}${tagged ? `,"tags":${g}` : ''}}`)
@@ -126,19 +144,35 @@ const records = fc.array(record, { maxLength: 12 })
 const cell = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: -1_000, max: 1_000 }).map(String) },
   { weight: 1, arbitrary: hostileText },
-  { weight: 1, arbitrary: fc.constantFrom('"', '""', '"a', 'a"b', '"a""b"', '"a\nb"', '1,5', '1.234,5', 'NaN', '') },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('"', '""', '"a', 'a"b', '"a""b"', '"a\nb"', '1,5', '1.234,5', 'NaN', ''),
+  },
 )
 const csv = fc
   .tuple(
     fc.constantFrom(',', ';', '\t'),
     fc.oneof(
-      fc.constantFrom('time,value', 'time,host,cpu', 'timestamp,metric,value', 'value', 'time', 'time,time,time', '"time,value'),
+      fc.constantFrom(
+        'time,value',
+        'time,host,cpu',
+        'timestamp,metric,value',
+        'value',
+        'time',
+        'time,time,time',
+        '"time,value',
+      ),
       fc.array(hostileText, { maxLength: 5 }).map((names) => names.join(',')),
     ),
     fc.array(
       fc.tuple(
         fc.oneof(
-          { weight: 5, arbitrary: fc.integer({ min: 0, max: 100_000 }).map((s) => new Date(1.7e12 + s * 1000).toISOString()) },
+          {
+            weight: 5,
+            arbitrary: fc
+              .integer({ min: 0, max: 100_000 })
+              .map((s) => new Date(1.7e12 + s * 1000).toISOString()),
+          },
           { weight: 1, arbitrary: cell },
         ),
         fc.array(cell, { maxLength: 4 }),
@@ -147,13 +181,22 @@ const csv = fc
     ),
   )
   .map(([separator, header, rows]) =>
-    [header.replaceAll(',', separator), ...rows.map(([first, rest]) => [first, ...rest].join(separator))].join('\n'),
+    [
+      header.replaceAll(',', separator),
+      ...rows.map(([first, rest]) => [first, ...rest].join(separator)),
+    ].join('\n'),
   )
 
 /** Bodies of points in every format, some lines of them wrong. */
 export const pointBody: fc.Arbitrary<Body> = fc.oneof(
-  records.map((lines) => ({ headers: { 'content-type': 'application/x-ndjson' }, bytes: bytesOf(lines.join('\n')) })),
-  records.map((lines) => ({ headers: { 'content-type': 'application/json' }, bytes: bytesOf(`[${lines.join(',')}]`) })),
+  records.map((lines) => ({
+    headers: { 'content-type': 'application/x-ndjson' },
+    bytes: bytesOf(lines.join('\n')),
+  })),
+  records.map((lines) => ({
+    headers: { 'content-type': 'application/json' },
+    bytes: bytesOf(`[${lines.join(',')}]`),
+  })),
   records.map((lines) => ({
     headers: { 'content-type': 'application/json' },
     bytes: bytesOf(`{"points":[${lines.join(',')}]}`),

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { eventually, startTestNomaly, type TestNomaly, type TestTenant } from '../support/nomaly.ts'
+import {
+  eventually,
+  startTestNomaly,
+  type TestAnswer,
+  type TestNomaly,
+  type TestTenant,
+} from '../support/nomaly.ts'
 import { listAppRoutes } from './app-routes.ts'
 import { EventListener } from './event-listener.ts'
 import { type RawAnswer, sendRaw } from './raw-request.ts'
@@ -41,7 +47,9 @@ afterAll(async () => {
 
 test('every route of the application is covered here', async () => {
   const routes = await listAppRoutes(nomaly)
-  expect(Object.keys(ROUTE_COVERAGE).toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted())
+  expect(Object.keys(ROUTE_COVERAGE).toSorted()).toEqual(
+    routes.map(({ method, path }) => `${method} ${path}`).toSorted(),
+  )
 })
 
 test('another tenant sees and changes nothing, on any route', { timeout: 60_000 }, async () => {
@@ -57,7 +65,8 @@ test('another tenant sees and changes nothing, on any route', { timeout: 60_000 
         // Not even that it exists may be told from the answer.
         const other = await send(route, absent[index]!, beta.key)
         expect(veil(answer.text, things), said).toBe(veil(other.text, unknown))
-      } else if (foreign === 'own') expect(answer.status, said).toSatisfy((status: number) => status >= 200 && status < 300)
+      } else if (foreign === 'own')
+        expect(answer.status, said).toSatisfy((status: number) => status >= 200 && status < 300)
       else expect(answer.status, said).toBe((await send(route, call, '')).status)
       expectNothingOf(answer.text, call, said)
     }
@@ -69,7 +78,10 @@ test('another tenant sees and changes nothing, on any route', { timeout: 60_000 
 })
 
 test('a name that another tenant has is free, and a detector of another tenant is of no use', async () => {
-  const created = await nomaly.request('POST', '/v1/datasets', { key: beta.key, body: { name: things.datasetName } })
+  const created = await nomaly.request('POST', '/v1/datasets', {
+    key: beta.key,
+    body: { name: things.datasetName },
+  })
   expect(created.status).toBe(201)
   expect(created.body.seriesCount).toBe(0)
   const job = await nomaly.request('POST', '/v1/jobs', {
@@ -77,39 +89,51 @@ test('a name that another tenant has is free, and a detector of another tenant i
     body: { dataset: things.datasetName, detectorId: things.detectorId, schedule: { kind: 'once' } },
   })
   expect(job.status).toBe(404)
-  const band = await nomaly.request('GET', `/v1/series/${things.seriesId}/band?jobId=${randomUUID()}`, { key: beta.key })
+  const band = await nomaly.request('GET', `/v1/series/${things.seriesId}/band?jobId=${randomUUID()}`, {
+    key: beta.key,
+  })
   expect(band.status).toBe(404)
-  expect((await nomaly.request('DELETE', `/v1/datasets/${created.body.id}`, { key: beta.key })).status).toBe(204)
+  expect((await nomaly.request('DELETE', `/v1/datasets/${created.body.id}`, { key: beta.key })).status).toBe(
+    204,
+  )
   const mine = await nomaly.request('GET', `/v1/datasets/${things.datasetName}`, { key: alpha.key })
   expect(mine.body).toMatchObject({ id: things.datasetId, seriesCount: 1 })
 })
 
-test('without a key nothing is answered, and a role is refused what it lacks', { timeout: 60_000 }, async () => {
-  const keys = {
-    viewer: await nomaly.createKey(alpha.tenantId, 'viewer'),
-    editor: await nomaly.createKey(alpha.tenantId, 'editor'),
-    admin: alpha.key,
-  }
-  const allowed = { viewer: ['read'], editor: ['read', 'write'], admin: ['read', 'write', 'administer'] }
-  const before = await dumpTenant(admin, alpha.tenantId)
-  for (const [route, { needs, calls }] of Object.entries(ROUTE_COVERAGE)) {
-    if (needs === 'public') continue
-    for (const call of calls(things)) {
-      expect((await send(route, call, '')).status, `${route} without a key`).toBe(401)
-      expect((await send(route, call, `nomaly_${'x'.repeat(43)}`)).status, `${route} with a made-up key`).toBe(401)
-      for (const role of ['viewer', 'editor'] as const)
-        if (!allowed[role].includes(needs)) expect((await send(route, call, keys[role])).status, `${route} as ${role}`).toBe(403)
+test(
+  'without a key nothing is answered, and a role is refused what it lacks',
+  { timeout: 60_000 },
+  async () => {
+    const keys = {
+      viewer: await nomaly.createKey(alpha.tenantId, 'viewer'),
+      editor: await nomaly.createKey(alpha.tenantId, 'editor'),
+      admin: alpha.key,
     }
-  }
-  expect(await dumpTenant(admin, alpha.tenantId)).toBe(before)
-  // Who may, may: asked about things that do not exist, so that the next test finds what it expects.
-  for (const [route, { needs, calls }] of Object.entries(ROUTE_COVERAGE))
-    for (const role of ['viewer', 'editor', 'admin'] as const) {
-      if (needs === 'public' || !allowed[role].includes(needs) || route === 'DELETE /v1/webhook') continue
-      const { status } = await send(route, calls(unknown)[0]!, keys[role])
-      expect([401, 403], `${route} as ${role}`).not.toContain(status)
+    const allowed = { viewer: ['read'], editor: ['read', 'write'], admin: ['read', 'write', 'administer'] }
+    const before = await dumpTenant(admin, alpha.tenantId)
+    for (const [route, { needs, calls }] of Object.entries(ROUTE_COVERAGE)) {
+      if (needs === 'public') continue
+      for (const call of calls(things)) {
+        expect((await send(route, call, '')).status, `${route} without a key`).toBe(401)
+        expect(
+          (await send(route, call, `nomaly_${'x'.repeat(43)}`)).status,
+          `${route} with a made-up key`,
+        ).toBe(401)
+        for (const role of ['viewer', 'editor'] as const)
+          if (!allowed[role].includes(needs))
+            expect((await send(route, call, keys[role])).status, `${route} as ${role}`).toBe(403)
+      }
     }
-})
+    expect(await dumpTenant(admin, alpha.tenantId)).toBe(before)
+    // Who may, may: asked about things that do not exist, so that the next test finds what it expects.
+    for (const [route, { needs, calls }] of Object.entries(ROUTE_COVERAGE))
+      for (const role of ['viewer', 'editor', 'admin'] as const) {
+        if (needs === 'public' || !allowed[role].includes(needs) || route === 'DELETE /v1/webhook') continue
+        const { status } = await send(route, calls(unknown)[0]!, keys[role])
+        expect([401, 403], `${route} as ${role}`).not.toContain(status)
+      }
+  },
+)
 
 test('events of one tenant are not heard by another', async () => {
   await using ours = await EventListener.connect(nomaly.url, alpha.key)
@@ -121,7 +145,10 @@ test('events of one tenant are not heard by another', async () => {
   await nomaly.request('POST', `/v1/anomalies/${things.anomalyId}/acknowledge`, { key: alpha.key })
   await ours.first(({ event }) => event === 'points')
   await ours.first(({ event, data }) => event === 'anomaly' && data.id === things.anomalyId)
-  const { body } = await nomaly.request('POST', '/v1/datasets', { key: beta.key, body: { name: 'beta-last' } })
+  const { body } = await nomaly.request('POST', '/v1/datasets', {
+    key: beta.key,
+    body: { name: 'beta-last' },
+  })
   await theirs.first(({ data }) => data.id === body.id)
   expect(theirs.heard.map(({ event, data }) => [event, data.id])).toEqual([
     ['hello', undefined],
@@ -139,10 +166,15 @@ describe('in the database itself', () => {
     client = new pg.Client({ connectionString: nomaly.databaseUrl })
     await client.connect()
     // What no route makes of its own accord.
-    await admin.query(`insert into nomaly.outbox (tenant_id, topic, payload) values ($1, 'test', '{}')`, [alpha.tenantId])
+    await admin.query(`insert into nomaly.outbox (tenant_id, topic, payload) values ($1, 'test', '{}')`, [
+      alpha.tenantId,
+    ])
     const { body } = await nomaly.request('POST', '/v1/sign-in-links', { key: alpha.key })
     await nomaly.request('GET', body.path, { key: '' })
-    await nomaly.request('PUT', '/v1/webhook', { key: alpha.key, body: { url: 'http://127.0.0.1:1/own-hook' } })
+    await nomaly.request('PUT', '/v1/webhook', {
+      key: alpha.key,
+      body: { url: 'http://127.0.0.1:1/own-hook' },
+    })
   })
 
   afterAll(async () => {
@@ -152,46 +184,70 @@ describe('in the database itself', () => {
   test('every table with a tenant has row-level security, and forces it on its owner too', () => {
     const core = tables.filter(({ schema }) => schema === 'nomaly')
     expect(core.length).toBeGreaterThanOrEqual(13)
-    expect(tables.filter(({ isSecured, isForced }) => !isSecured || !isForced).map(({ name }) => name)).toEqual([])
+    expect(
+      tables.filter(({ isSecured, isForced }) => !isSecured || !isForced).map(({ name }) => name),
+    ).toEqual([])
   })
 
-  test.for([
-    ['no tenant', () => ''],
-    ['another tenant', () => beta.tenantId],
-  ] as const)('with %s set, rows cannot be read, added, changed or removed', async ([, tenant]) => {
-    for (const { name, columns } of tables) {
-      const { rows } = await admin.query<{ row: Record<string, unknown> }>(
-        `select to_jsonb(t) as row from ${name} t where tenant_id = $1 limit 1`,
-        [alpha.tenantId],
-      )
-      const row = rows[0]?.row
-      // The relay may have moved the outbox on: then it is empty, and only adding can be tried.
-      if (name !== 'nomaly.outbox') expect(row, `the first tenant has nothing in ${name}: give it something above`).toBeDefined()
-      const list = columns.join(', ')
-      const copy = row ?? { tenant_id: alpha.tenantId, topic: 'test', payload: {}, id: 1, created_at: '2026-01-01' }
+  test.each(['no tenant', 'another tenant'])(
+    'with %s set, rows cannot be read, added, changed or removed',
+    async (who) => {
+      const tenantId = who === 'no tenant' ? '' : beta.tenantId
+      for (const { name, columns } of tables) {
+        const { rows } = await admin.query<{ row: Record<string, unknown> }>(
+          `select to_jsonb(t) as row from ${name} t where tenant_id = $1 limit 1`,
+          [alpha.tenantId],
+        )
+        const row = rows[0]?.row
+        // The relay may have moved the outbox on: then it is empty, and only adding can be tried.
+        if (name !== 'nomaly.outbox')
+          expect(row, `the first tenant has nothing in ${name}: give it something above`).toBeDefined()
+        const list = columns.join(', ')
+        const copy = row ?? {
+          tenant_id: alpha.tenantId,
+          topic: 'test',
+          payload: {},
+          id: 1,
+          created_at: '2026-01-01',
+        }
 
-      const seen = await attempt(tenant(), `select count(*)::int as count from ${name} where tenant_id = '${alpha.tenantId}'`)
-      expect(seen, `read ${name}`).toBeOneOf(['refused', 0])
-      const added = await attempt(
-        tenant(),
-        `insert into ${name} (${list}) overriding system value select ${list} from jsonb_populate_record(null::${name}, $1)`,
-        [JSON.stringify(copy)],
+        const seen = await attempt(
+          tenantId,
+          `select count(*)::int as count from ${name} where tenant_id = '${alpha.tenantId}'`,
+        )
+        expect(seen, `read ${name}`).toBeOneOf(['refused', 0])
+        const added = await attempt(
+          tenantId,
+          `insert into ${name} (${list}) overriding system value select ${list} from jsonb_populate_record(null::${name}, $1)`,
+          [JSON.stringify(copy)],
+        )
+        expect(added, `add to ${name}`).toBe('refused')
+        const changed = await attempt(
+          tenantId,
+          `update ${name} set tenant_id = tenant_id where tenant_id = '${alpha.tenantId}'`,
+        )
+        expect(changed, `change ${name}`).toBeOneOf(['refused', 0])
+        const taken = await attempt(tenantId, `update ${name} set tenant_id = '${beta.tenantId}'`)
+        expect(taken, `take over ${name}`).toSatisfy(
+          (result) => result === 'refused' || result === 0 || tenantId !== '',
+        )
+        const removed = await attempt(tenantId, `delete from ${name} where tenant_id = '${alpha.tenantId}'`)
+        expect(removed, `remove from ${name}`).toBeOneOf(['refused', 0])
+      }
+      const tenants = await attempt(
+        tenantId,
+        `select count(*)::int as count from nomaly.tenants where id = '${alpha.tenantId}'`,
       )
-      expect(added, `add to ${name}`).toBe('refused')
-      const changed = await attempt(tenant(), `update ${name} set tenant_id = tenant_id where tenant_id = '${alpha.tenantId}'`)
-      expect(changed, `change ${name}`).toBeOneOf(['refused', 0])
-      const taken = await attempt(tenant(), `update ${name} set tenant_id = '${beta.tenantId}'`)
-      expect(taken, `take over ${name}`).toSatisfy((result) => result === 'refused' || result === 0 || tenant() !== '')
-      const removed = await attempt(tenant(), `delete from ${name} where tenant_id = '${alpha.tenantId}'`)
-      expect(removed, `remove from ${name}`).toBeOneOf(['refused', 0])
-    }
-    const tenants = await attempt(tenant(), `select count(*)::int as count from nomaly.tenants where id = '${alpha.tenantId}'`)
-    expect(tenants).toBe(0)
-  })
+      expect(tenants).toBe(0)
+    },
+  )
 
   test('the same statements work for the tenant itself, so that it is the tenant who makes the difference', async () => {
     for (const name of ['nomaly.datasets', 'nomaly.jobs', 'nomaly.anomalies', 'metrics.series'])
-      expect(await attempt(alpha.tenantId, `select count(*)::int as count from ${name}`), name).toBeGreaterThan(0)
+      expect(
+        await attempt(alpha.tenantId, `select count(*)::int as count from ${name}`),
+        name,
+      ).toBeGreaterThan(0)
     expect(await attempt(alpha.tenantId, `update nomaly.datasets set description = 'y'`)).toBeGreaterThan(0)
   })
 
@@ -207,16 +263,24 @@ describe('in the database itself', () => {
       `select count(*)::int as count from pg_class where relnamespace = 'metrics'::regnamespace and relname like 'points\\_%'`,
     )
     expect(counted[0]!.count).toBeGreaterThan(4)
-    expect(await attempt(alpha.tenantId, 'select count(*)::int as count from metrics.points_forever')).toBe('refused')
-    expect(await attempt(alpha.tenantId, 'select count(*)::int as count from metrics.latest_points')).toBe('refused')
+    expect(await attempt(alpha.tenantId, 'select count(*)::int as count from metrics.points_forever')).toBe(
+      'refused',
+    )
+    expect(await attempt(alpha.tenantId, 'select count(*)::int as count from metrics.latest_points')).toBe(
+      'refused',
+    )
   })
 
   /** The count a statement gives or the rows it touches, or that it is refused; always undone. */
-  async function attempt(tenantId: string, text: string, values: unknown[] = []): Promise<number | 'refused'> {
+  async function attempt(
+    tenantId: string,
+    text: string,
+    values: unknown[] = [],
+  ): Promise<number | 'refused'> {
     await client.query(`begin; set local role nomaly_app; set local nomaly.tenant_id = '${tenantId}'`)
     try {
-      const result: pg.QueryResult<{ count?: number }> = await client.query(text, values)
-      return result.rows[0]?.count ?? result.rowCount ?? 0
+      const { rows, rowCount }: pg.QueryResult<{ count?: number }> = await client.query(text, values)
+      return rows[0]?.count ?? rowCount ?? 0
     } catch (error) {
       if ((error as { code?: string }).code === '42501') return 'refused'
       throw error
@@ -229,12 +293,13 @@ describe('in the database itself', () => {
 /** Gives a tenant one of everything, through the API, and waits until nothing moves any more. */
 async function fill(tenant: TestTenant): Promise<TenantThings> {
   const { key } = tenant
-  const post = async (path: string, body: unknown): Promise<any> => {
+  const post = async (path: string, body: unknown): Promise<TestAnswer['body']> => {
     const answer = await nomaly.request('POST', path, { key, body })
     expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300)
     return answer.body
   }
-  const get = async (path: string): Promise<any> => (await nomaly.request('GET', path, { key })).body
+  const get = async (path: string): Promise<TestAnswer['body']> =>
+    (await nomaly.request('GET', path, { key })).body
   const dataset = await post('/v1/datasets', { name: `${SECRET}-data` })
   const points = Array.from({ length: 1_000 }, (_, i) => ({
     time: 1_767_225_600_000 + i * 60_000,
@@ -255,12 +320,19 @@ async function fill(tenant: TestTenant): Promise<TenantThings> {
   await nomaly.request('PUT', '/v1/webhook', { key, body: { url: `http://127.0.0.1:1/${SECRET}-hook` } })
   // A second of each, so that lists have a second page and give a cursor out.
   await post('/v1/datasets', { name: `${SECRET}-more` })
-  await post('/v1/jobs', { dataset: dataset.id, name: `${SECRET} paused`, schedule: { kind: 'cron', cron: '0 0 1 1 *' } })
+  await post('/v1/jobs', {
+    dataset: dataset.id,
+    name: `${SECRET} paused`,
+    schedule: { kind: 'cron', cron: '0 0 1 1 *' },
+  })
   const cursors = new Map<string, string>()
   for (const path of LISTS) cursors.set(path, (await get(`${path}?limit=1`)).nextCursor ?? '')
   // Only one anomaly may have been found: its own place is a cursor too.
   if (cursors.get('/v1/anomalies') === '')
-    cursors.set('/v1/anomalies', Buffer.from(JSON.stringify(['2099-01-01 00:00:00+00', anomaly.id])).toString('base64url'))
+    cursors.set(
+      '/v1/anomalies',
+      Buffer.from(JSON.stringify(['2099-01-01 00:00:00+00', anomaly.id])).toString('base64url'),
+    )
   const [series] = (await get(`/v1/datasets/${dataset.id}/series`)).items
   let dump = ''
   await eventually(async () => {
@@ -301,18 +373,23 @@ async function send(route: string, { path, body, headers = {} }: RouteCall, key:
   })
 }
 
+/** All ids and names of what a tenant has. */
+function namesOf(all: TenantThings): string[] {
+  return Object.values(all).flatMap((name: unknown) => (typeof name === 'function' ? [] : [String(name)]))
+}
+
 /** An answer without the ids and names that the question named. */
-function veil(text: string, { cursor: _, ...asked }: TenantThings): string {
-  return Object.values(asked)
-    .map(String)
+function veil(text: string, asked: TenantThings): string {
+  return namesOf(asked)
     .toSorted((a, b) => b.length - a.length)
     .reduce((veiled, id) => veiled.replaceAll(new RegExp(`(?<![\\w-])${id}(?![\\w-])`, 'g'), '…'), text)
 }
 
 /** Nothing of the first tenant stands in an answer, except what the question brought along. */
 function expectNothingOf(text: string, call: RouteCall, said: string): void {
-  const { cursor: _, seriesId: __, ...ids } = things
   const asked = `${call.path} ${JSON.stringify(call.body)}`
-  const secrets = [...Object.values(ids), SECRET, alpha.tenantId].filter((secret) => !asked.includes(secret))
-  for (const secret of secrets) expect(text, said).not.toContain(secret)
+  // The number of a series is too short to be told from any other.
+  const secrets = namesOf(things).filter((name) => name !== String(things.seriesId))
+  for (const secret of [...secrets, SECRET, alpha.tenantId])
+    if (!asked.includes(secret)) expect(text, said).not.toContain(secret)
 }

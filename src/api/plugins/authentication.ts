@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Identities } from '../../access/identities.ts'
 import type { Identity } from '../../access/identity.ts'
 import { isPermitted, type Permission } from '../../access/roles.ts'
-import { NomalyError } from '../../errors.ts'
+import { invalidField, NomalyError } from '../../errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -41,16 +41,21 @@ export function registerAuthentication(app: FastifyInstance, options: Authentica
         hint: 'Send `Authorization: Bearer <key>`, or open a link printed by `nomaly link`.',
       })
     if (!isPermitted(identity.role, permission))
-      throw new NomalyError('forbidden', `The role ${identity.role} may not do this; it needs the permission to ${permission}.`, {
-        hint: 'Use a key with another role; `nomaly keys create` makes one.',
-      })
+      throw new NomalyError(
+        'forbidden',
+        `The role ${identity.role} may not do this; it needs the permission to ${permission}.`,
+        {
+          hint: 'Use a key with another role; `nomaly keys create` makes one.',
+        },
+      )
     request.identity = identity
   })
 }
 
 /** Who is asking, on a route that is not public. */
 export function identityOf(request: FastifyRequest): Identity {
-  if (request.identity === undefined) throw new NomalyError('internal', 'The route was reached without an identity.')
+  if (request.identity === undefined)
+    throw new NomalyError('internal', 'The route was reached without an identity.')
   return request.identity
 }
 
@@ -77,6 +82,7 @@ function refuseForeignOrigin(request: FastifyRequest): void {
 
 /** Keeps a name of somebody else's that resolves to this machine from being used against it (DNS rebinding). */
 function checkHost(request: FastifyRequest, allowed: ReadonlySet<string> | undefined): void {
+  if (request.headers.host === undefined) throw invalidField('host', 'is missing: HTTP/1.1 wants the header')
   if (allowed === undefined || allowed.has(request.hostname)) return
   throw new NomalyError('forbidden', 'The Host header names another machine.', {
     hint: 'Set NOMALY_PUBLIC_URL to the address under which the product is reached.',

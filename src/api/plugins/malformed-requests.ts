@@ -46,7 +46,12 @@ function describe(code: string | undefined): ProblemDetails {
     case 'HPE_HEADER_OVERFLOW':
       return problem(431, 'The headers of the request are too long.', 'headers', 'are longer than 16 KB')
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return problem(413, 'The extensions of a chunk are too long.', 'body', 'has chunk extensions that are too long')
+      return problem(
+        413,
+        'The extensions of a chunk are too long.',
+        'body',
+        'has chunk extensions that are too long',
+      )
     default:
       return problem(400, 'The request is not HTTP.', 'request', 'is not a well-formed HTTP/1.1 request')
   }
@@ -55,5 +60,12 @@ function describe(code: string | undefined): ProblemDetails {
 function problem(status: number, detail: string, field: string, reason: string): ProblemDetails {
   const title = STATUS_CODES[status]!
   // What was asked for is not known: the answer speaks of the server as a whole.
-  return { type: 'urn:nomaly:problem:invalid_input', title, status, detail, instance: '/', errors: [{ field, reason }] }
+  return {
+    type: 'urn:nomaly:problem:invalid_input',
+    title,
+    status,
+    detail,
+    instance: '/',
+    errors: [{ field, reason }],
+  }
 }

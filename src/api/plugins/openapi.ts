@@ -19,10 +19,14 @@ export async function registerOpenApi(app: Api, version: string): Promise<void> 
       },
       security: [{ apiKey: [] }],
     },
-    refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`) },
+    refResolver: {
+      buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`),
+    },
   })
   app.addSchema(Problem)
-  app.get('/openapi.json', { config: { permission: 'public' }, schema: { hide: true } }, async () => app.swagger())
+  app.get('/openapi.json', { config: { permission: 'public' }, schema: { hide: true } }, async () =>
+    app.swagger(),
+  )
   await app.register(async (scope) => {
     // The reference brings a script in its page; nothing else may.
     scope.addHook('onSend', async (_request, reply) => {
@@ -33,7 +37,12 @@ export async function registerOpenApi(app: Api, version: string): Promise<void> 
     })
     await scope.register(reference, {
       routePrefix: '/docs',
-      configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false, hideClientButton: true },
+      configuration: {
+        url: '/openapi.json',
+        withDefaultFonts: false,
+        telemetry: false,
+        hideClientButton: true,
+      },
     } as never)
   })
 }

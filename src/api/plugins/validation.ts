@@ -38,6 +38,7 @@ function findUnstorable(value: unknown, instancePath: string): Unstorable | unde
 
 function whyUnstorable(text: string, instancePath: string): Unstorable | undefined {
   if (text.includes('\0')) return { instancePath, message: 'holds a NUL character' }
-  if (!text.isWellFormed()) return { instancePath, message: 'holds half a surrogate pair, which is not valid Unicode' }
+  if (!text.isWellFormed())
+    return { instancePath, message: 'holds half a surrogate pair, which is not valid Unicode' }
   return undefined
 }

@@ -78,7 +78,11 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
       const { value, position } = await appendPoints(store, scope, dataset, points, untilAbandoned(reply))
       inserted.inc(value.inserted)
       replyPosition(reply, position)
-      return { ...value, rejected: [...value.rejected], ...(points.columns === undefined ? {} : { columns: points.columns }) }
+      return {
+        ...value,
+        rejected: [...value.rejected],
+        ...(points.columns === undefined ? {} : { columns: points.columns }),
+      }
     },
   )
 
@@ -109,7 +113,11 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
       const points = await readPointBody(request, limits)
       const { value, position } = await correctPoints(store, scope, dataset, points, untilAbandoned(reply))
       replyPosition(reply, position)
-      return { ...value, rejected: [...value.rejected], ...(points.columns === undefined ? {} : { columns: points.columns }) }
+      return {
+        ...value,
+        rejected: [...value.rejected],
+        ...(points.columns === undefined ? {} : { columns: points.columns }),
+      }
     },
   )
 }
@@ -136,7 +144,8 @@ export function acceptPointFormats(app: Api): void {
   })
   app.addHook('onResponse', async (request) => request.pointSlot?.())
   app.removeAllContentTypeParsers()
-  for (const type of consumes) app.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
+  for (const type of consumes)
+    app.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
 }
 
 /** All points of a request's body. @throws NomalyError as {@link readPoints}, or for a missing body or an unknown encoding. */
@@ -152,9 +161,13 @@ export async function readPointBody(
     })
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'gzip' && encoding !== 'identity')
-    throw new NomalyError('unsupported_media_type', `The content encoding ${encoding.slice(0, 40)} is not known.`, {
-      problems: [{ field: 'content-encoding', reason: 'must be gzip or identity' }],
-    })
+    throw new NomalyError(
+      'unsupported_media_type',
+      `The content encoding ${encoding.slice(0, 40)} is not known.`,
+      {
+        problems: [{ field: 'content-encoding', reason: 'must be gzip or identity' }],
+      },
+    )
   return readPoints(format, wholeBody(request.body as Readable), {
     encoding,
     maxBytes: limits.maxBodyBytes,

@@ -48,8 +48,15 @@ export function registerQueryRoutes(app: Api, store: Store): void {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
       const { bucketSeconds } = request.query
-      const [answer] = await readBuckets(store, scope, [series.id], parseRange(request.query), bucketSeconds, untilAbandoned(reply))
-      return reply.serializer(serializeColumns).send(answer!)
+      const [answer] = await readBuckets(
+        store,
+        scope,
+        [series.id],
+        parseRange(request.query),
+        bucketSeconds,
+        untilAbandoned(reply),
+      )
+      return reply.type('application/json').serializer(serializeColumns).send(answer!)
     },
   )
 
@@ -62,7 +69,10 @@ export function registerQueryRoutes(app: Api, store: Store): void {
         summary: 'Aggregate several series over time buckets',
         body: Type.Object(
           {
-            seriesIds: Type.Array(Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), { minItems: 1, maxItems: MAX_SERIES }),
+            seriesIds: Type.Array(Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), {
+              minItems: 1,
+              maxItems: MAX_SERIES,
+            }),
             ...RangeQuery,
             bucketSeconds: BucketSeconds,
           },
@@ -76,7 +86,7 @@ export function registerQueryRoutes(app: Api, store: Store): void {
       const { seriesIds, bucketSeconds } = request.body
       const range = parseRange(request.body)
       const series = await readBuckets(store, scope, seriesIds, range, bucketSeconds, untilAbandoned(reply))
-      return reply.serializer(serializeColumns).send({ series })
+      return reply.type('application/json').serializer(serializeColumns).send({ series })
     },
   )
 }
@@ -94,10 +104,20 @@ async function readBuckets(
 ): Promise<ReturnType<typeof emptyBuckets>[]> {
   const answers = new Map(seriesIds.map((id) => [id, emptyBuckets(id, bucketSeconds)]))
   let total = 0
-  for await (const bucket of store.metrics.query(scope, { series: seriesIds, range, bucketSeconds, freshness: 'latest', signal })) {
+  for await (const bucket of store.metrics.query(scope, {
+    series: seriesIds,
+    range,
+    bucketSeconds,
+    freshness: 'latest',
+    signal,
+  })) {
     total += 1
     if (total > MAX_BUCKETS)
-      throw invalidField('bucketSeconds', `gives more than ${MAX_BUCKETS} buckets`, 'Take wider buckets or a shorter range.')
+      throw invalidField(
+        'bucketSeconds',
+        `gives more than ${MAX_BUCKETS} buckets`,
+        'Take wider buckets or a shorter range.',
+      )
     addBucket(answers.get(bucket.seriesId)!, bucket)
   }
   return [...answers.values()]

@@ -49,7 +49,9 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
         querystring: Type.Object({
           ...PageQuery,
           metric: Type.Optional(Type.String({ maxLength: 200 })),
-          tags: Type.Optional(Type.String({ maxLength: 20_000, description: 'JSON object: tags the series must carry' })),
+          tags: Type.Optional(
+            Type.String({ maxLength: 20_000, description: 'JSON object: tags the series must carry' }),
+          ),
         }),
         response: { 200: pageOf(SeriesBody), ...problems },
       },
@@ -77,7 +79,12 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
     '/v1/series/:id',
     {
       config: { permission: 'read' },
-      schema: { tags, summary: 'Show a series', params: SeriesParams, response: { 200: SeriesBody, ...problems } },
+      schema: {
+        tags,
+        summary: 'Show a series',
+        params: SeriesParams,
+        response: { 200: SeriesBody, ...problems },
+      },
     },
     async (request) => presentSeries(await findSeries(store, identityOf(request).scope, request.params.id)),
   )
@@ -89,7 +96,8 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
       schema: {
         tags,
         summary: 'Read raw points in columns',
-        description: 'Where there are more than `limit`, the newest are answered. NaN and infinities are texts.',
+        description:
+          'Where there are more than `limit`, the newest are answered. NaN and infinities are texts.',
         params: SeriesParams,
         querystring: Type.Object({
           ...RangeQuery,
@@ -110,15 +118,24 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
       const limit = request.query.limit ?? MAX_POINTS
-      const tail = await store.metrics.tail(scope, series.id, parseRange(request.query), limit + 1, untilAbandoned(reply))
+      const tail = await store.metrics.tail(
+        scope,
+        series.id,
+        parseRange(request.query),
+        limit + 1,
+        untilAbandoned(reply),
+      )
       const skip = Math.max(0, tail.timesMs.length - limit)
       // Two hundred thousand numbers: the plain serializer is the fast one.
-      return reply.serializer((payload: unknown) => JSON.stringify(payload)).send({
-        seriesId: series.id,
-        timesMs: Array.from(tail.timesMs.subarray(skip)),
-        values: Array.from(tail.values.subarray(skip), presentValue),
-        truncated: skip > 0,
-      })
+      return reply
+        .type('application/json')
+        .serializer((payload: unknown) => JSON.stringify(payload))
+        .send({
+          seriesId: series.id,
+          timesMs: Array.from(tail.timesMs.subarray(skip)),
+          values: Array.from(tail.values.subarray(skip), presentValue),
+          truncated: skip > 0,
+        })
     },
   )
 
@@ -136,7 +153,10 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
           200: Type.Object({
             seriesId: Type.Integer(),
             jobId: Type.String(),
-            detector: Type.Union([Type.Object({ algorithm: Type.String(), reason: Type.String() }), Type.Null()]),
+            detector: Type.Union([
+              Type.Object({ algorithm: Type.String(), reason: Type.String() }),
+              Type.Null(),
+            ]),
             timesMs: Type.Array(Type.Number()),
             expected: Numbers,
             lower: Numbers,
@@ -150,8 +170,17 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
       const job = await store.read(scope, 'latest').jobs.get(request.query.jobId)
-      const band = await replayBand(store, scope, job, series.id, parseRange(request.query), MAX_POINTS, untilAbandoned(reply))
+      const band = await replayBand(
+        store,
+        scope,
+        job,
+        series.id,
+        parseRange(request.query),
+        MAX_POINTS,
+        untilAbandoned(reply),
+      )
       return reply
+        .type('application/json')
         .serializer((payload: unknown) => JSON.stringify(payload))
         .send({ seriesId: series.id, jobId: job.id, ...band })
     },
@@ -172,7 +201,9 @@ function parseTags(text: string): Record<string, string> {
       typeof value === 'object' &&
       value !== null &&
       !Array.isArray(value) &&
-      Object.entries(value).every(([key, item]) => typeof item === 'string' && !`${key}${item}`.includes('\0'))
+      Object.entries(value).every(
+        ([key, item]) => typeof item === 'string' && !`${key}${item}`.includes('\0'),
+      )
     if (isTags) return value as Record<string, string>
   } catch {
     // Refused below.

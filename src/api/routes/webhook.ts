@@ -24,9 +24,14 @@ export function registerWebhookRoutes(app: Api, store: Store, privateAddresses: 
       },
     },
     async (request, reply) => {
-      const webhook = parseWebhook(await store.read(identityOf(request).scope, 'latest').settings.get(WEBHOOK_SETTING))
+      const webhook = parseWebhook(
+        await store.read(identityOf(request).scope, 'latest').settings.get(WEBHOOK_SETTING),
+      )
       // An answer of `null` needs to be said as JSON, or it would be an empty body.
-      return reply.type('application/json').serializer(JSON.stringify).send(webhook === undefined ? null : { url: webhook.url })
+      return reply
+        .type('application/json')
+        .serializer(JSON.stringify)
+        .send(webhook === undefined ? null : { url: webhook.url })
     },
   )
 
@@ -38,7 +43,10 @@ export function registerWebhookRoutes(app: Api, store: Store, privateAddresses: 
         tags,
         summary: 'Set the webhook; the secret that signs its calls is shown this once',
         description: 'Calls are signed after the Standard Webhooks specification.',
-        body: Type.Object({ url: Type.String({ minLength: 1, maxLength: 2000 }) }, { additionalProperties: false }),
+        body: Type.Object(
+          { url: Type.String({ minLength: 1, maxLength: 2000 }) },
+          { additionalProperties: false },
+        ),
         response: { 200: Type.Object({ url: Type.String(), secret: Type.String() }), ...problems },
       },
     },
@@ -82,7 +90,9 @@ export function registerWebhookRoutes(app: Api, store: Store, privateAddresses: 
       },
     },
     async (request, reply) => {
-      const webhook = parseWebhook(await store.read(identityOf(request).scope, 'latest').settings.get(WEBHOOK_SETTING))
+      const webhook = parseWebhook(
+        await store.read(identityOf(request).scope, 'latest').settings.get(WEBHOOK_SETTING),
+      )
       if (webhook === undefined)
         throw new NomalyError('conflict', 'No webhook is set.', { hint: 'Set one with PUT /v1/webhook.' })
       const now = new Date()
