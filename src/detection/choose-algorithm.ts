@@ -1,8 +1,10 @@
 import { parameterOf } from './algorithms.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
 import { formatDuration } from './format-quantity.ts'
-import { autocorrelation, centredRanks, findSeason, seasonStrength } from './seasonality.ts'
-import type { Season } from './seasonality.ts'
+import { makeScorer } from './make-scorer.ts'
+import { trialError } from './season-trial.ts'
+import { autocorrelation, centredRanks, explainsMore, findSeason, seasonStrength } from './seasonality.ts'
+import type { Bins, Season } from './seasonality.ts'
 
 /** What was picked for a series, in numbers, so that it can be stored. */
 export interface Choice {
@@ -12,22 +14,60 @@ export interface Choice {
   readonly memory: number
 }
 
-/** Picks from what the past looks like: a season if there is one, a mean that follows if the level wanders, else a rolling median. */
-function chooseAlgorithm(bins: Float64Array, widthMs: number): Choice {
-  const season = findSeason(bins, widthMs)
-  const memory = autocorrelation(centredRanks(bins), 1)[1]!
-  if (season !== undefined) return { algorithm: 'seasonal-residual', season, memory }
-  return { algorithm: memory > 0.97 ? 'ewma' : 'robust-z', season, memory }
+/** What is remembered: the whole past in bins, and where those are wider than a step the last points one by one. */
+export interface Past {
+  readonly coarse: Bins
+  readonly fine: Bins
+  readonly stepMs: number
+}
+
+/** A season must leave at most this share of the error that is left without it. */
+const WORTHWHILE = 0.95
+
+/** The bins in which a period shows: the recent points where it is too short for those of the whole past. */
+export function binsFor(past: Past, periodMs: number): Bins {
+  return periodMs < 8 * past.coarse.widthMs && past.fine.widthMs < past.coarse.widthMs
+    ? past.fine
+    : past.coarse
+}
+
+/** Picks from what the past looks like: a season that predicts better than none, else a mean that follows if the level wanders, else a rolling median. */
+function chooseAlgorithm(settings: DetectorSettings, past: Past): Choice {
+  const { coarse, fine, stepMs } = past
+  const memory = autocorrelation(centredRanks(coarse.values), 1)[1]!
+  const plain: Choice = { algorithm: memory > 0.97 ? 'ewma' : 'robust-z', season: undefined, memory }
+  const long = findSeason(coarse, stepMs)
+  const short = fine.widthMs < coarse.widthMs ? findSeason(fine, stepMs) : undefined
+  const seasonal = [long, short]
+    .filter((season) => season !== undefined)
+    .map((season): Choice => ({ algorithm: 'seasonal-residual', season, memory }))
+    .filter((choice) => predictsBetter(settings, past, choice, plain))
+  const [first, second] = seasonal
+  if (first === undefined || second === undefined) return first ?? plain
+  const errorOf = (choice: Choice, known: Bins): number =>
+    trialError(makeScorer(choice, settings, stepMs), fine, known)
+  return errorOf(second, fine) <= 1.1 * errorOf(first, coarse) ? second : first
+}
+
+function predictsBetter(settings: DetectorSettings, past: Past, seasonal: Choice, plain: Choice): boolean {
+  const bins = binsFor(past, seasonal.season!.periodMs)
+  return (
+    trialOf(settings, bins, seasonal, past.stepMs) < WORTHWHILE * trialOf(settings, bins, plain, past.stepMs)
+  )
+}
+
+function trialOf(settings: DetectorSettings, bins: Bins, choice: Choice, stepMs: number): number {
+  return trialError(makeScorer(choice, settings, Math.max(stepMs, bins.widthMs)), bins)
 }
 
 /** What the settings ask for and the past suggests: a given algorithm or period goes before what the data look like. */
-export function nextChoice(settings: DetectorSettings, bins: Float64Array, widthMs: number): Choice {
-  const seen = chooseAlgorithm(bins, widthMs)
+export function nextChoice(settings: DetectorSettings, past: Past): Choice {
+  const seen = chooseAlgorithm(settings, past)
   const { algorithm } = settings
   if (algorithm === 'robust-z' || algorithm === 'ewma') return { ...seen, algorithm, season: undefined }
   const periodMs = parameterOf(settings, 'periodSeconds') * 1000
   if (periodMs > 0) {
-    const enough = bins.length * widthMs >= 2 * periodMs
+    const enough = past.coarse.values.length * past.coarse.widthMs >= 2 * periodMs
     return { ...seen, algorithm: 'seasonal-residual', season: enough ? { periodMs, strength: 0 } : undefined }
   }
   return algorithm === 'auto' ? seen : { ...seen, algorithm }
@@ -54,18 +94,22 @@ export function explainChoice(choice: Choice, asked: boolean): string {
 }
 
 /**
- * Whether to start again with what more data suggests. A season stays while it still shows: it gives way to one that is clearly stronger, to a longer
- * one that is no weaker, and to none when it is gone.
+ * Whether to start again with what more data suggests. A season stays while it still shows: it gives way to one that is clearly stronger or explains
+ * more, to a more exact idea of its length, and to none when it is gone.
  */
-export function worthChanging(next: Choice, now: Choice, bins: Float64Array, widthMs: number): boolean {
+export function worthChanging(next: Choice, now: Choice, past: Past): boolean {
   if (now.season === undefined)
     return next.season !== undefined || (now.algorithm === 'robust-z' && next.algorithm === 'ewma')
   // Strength 0 marks a period that was asked for.
-  if (now.season.strength === 0 || now.season.periodMs < 4 * widthMs) return false
-  const strength = seasonStrength(bins, widthMs, now.season.periodMs)
+  if (now.season.strength === 0) return false
+  const strength = seasonStrength(binsFor(past, now.season.periodMs), now.season.periodMs)
   if (next.season === undefined) return strength < 0.15
-  if (next.season.periodMs > 2 * now.season.periodMs && next.season.strength > strength) return true
-  return (
-    Math.abs(next.season.periodMs / now.season.periodMs - 1) > 0.1 && next.season.strength > strength + 0.2
-  )
+  const ratio = next.season.periodMs / now.season.periodMs
+  if (Math.abs(ratio - 1) < 0.1) {
+    const { values, widthMs } = binsFor(past, now.season.periodMs)
+    const repetitions = (values.length * widthMs) / now.season.periodMs
+    return Math.abs(ratio - 1) * repetitions > 0.02 + past.stepMs / now.season.periodMs
+  }
+  if (ratio > 2) return explainsMore(next.season.strength, strength)
+  return next.season.strength > strength + 0.2
 }

@@ -1,5 +1,6 @@
 import type { Baseline } from './baseline.ts'
 import type { SeasonalProfile } from './seasonal-profile.ts'
+import type { Bins } from './seasonality.ts'
 import { SortedWindow } from './sorted-window.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
@@ -16,7 +17,10 @@ export const CHANNELS = [
 ] as const
 export type Channel = (typeof CHANNELS)[number]
 
-const LARGEST_Z = 1e6
+const LARGEST_Z = 1e4
+/** The same while nothing is known of how the values vary, because they never did. */
+const LARGEST_BLIND_Z = 50
+const USUAL_GAIN = 1 / 512
 const SLOW_GAIN = 1 / 24
 const SLOW_CLIP = 6
 const MOVEMENT_GAIN = 1 / 100
@@ -42,6 +46,7 @@ export class DeviationScorer {
   #movement = 0
   #movedBefore = false
   #usualLevel = 0
+  #usualDeviation = 0
 
   constructor(baseline: Baseline, profile: SeasonalProfile | undefined) {
     this.#baseline = baseline
@@ -63,14 +68,22 @@ export class DeviationScorer {
     const amplitude = this.#profile?.amplitude ?? 0
     // On and off, day by day: the step between two states is no measure of precision once the season explains it.
     const grain = amplitude > 0 ? Math.min(resolution / 2, amplitude / 20) : resolution / 2
-    const floor = Math.max(grain, Math.abs(this.#usualLevel) * 1e-9, amplitude / 200, 1e-300)
+    const numeric = Math.max(Math.abs(this.#usualLevel) * 1e-9, 1e-300)
+    // Half of the usual deviation: where most values are equal, the others tell the measure.
+    const floor = Math.max(grain, amplitude / 200, this.#usualDeviation / 2, numeric)
     this.#usualLevel = Number.isNaN(center) ? value : center
     const scale = Math.max(this.#baseline.scale * spread, floor)
     const residual = level - center
-    const z = this.#baseline.ready ? clip(residual / scale, LARGEST_Z) : 0
+    const largest = scale > numeric ? LARGEST_Z : LARGEST_BLIND_Z
+    const z = this.#baseline.ready ? clip(residual / scale, largest) : 0
     const step = Number.isNaN(this.#previous) ? 0 : level - this.#previous
     const stepScale = this.#steps.size >= 16 ? Math.max(this.#stepScale(), floor, scale * 0.1) : scale
-    const stepZ = this.#steps.size >= 16 ? clip((step - this.#steps.quantile(0.5)) / stepScale, LARGEST_Z) : 0
+    const stepZ = this.#steps.size >= 16 ? clip((step - this.#steps.quantile(0.5)) / stepScale, largest) : 0
+    if (this.#baseline.ready) {
+      // Cut off, so that one wild value does not make the next ones look small.
+      const size = Math.min(Math.abs(residual) / spread, 100 * scale)
+      this.#usualDeviation += USUAL_GAIN * (size - this.#usualDeviation)
+    }
     this.#slow += SLOW_GAIN * (clip(z, SLOW_CLIP) - this.#slow)
     this.#restless += SLOW_GAIN * (Math.min(Math.abs(stepZ), SLOW_CLIP) - this.#restless)
     const standstill = this.#same
@@ -98,8 +111,8 @@ export class DeviationScorer {
   }
 
   /** Learns the season from bins of the past; does nothing without one. */
-  learnSeason(bins: Float64Array, originMs: number, widthMs: number): void {
-    this.#profile?.learn(bins, originMs, widthMs)
+  learnSeason(bins: Bins): void {
+    this.#profile?.learn(bins)
   }
 
   /** After a gap the step to the next point says nothing. */
@@ -121,6 +134,7 @@ export class DeviationScorer {
       this.#usualLevel,
       this.#previousValue,
       this.#movement,
+      this.#usualDeviation,
     ])
       writer.number(value)
     writer.flag(this.#movedBefore)
@@ -137,6 +151,7 @@ export class DeviationScorer {
     this.#usualLevel = reader.number()
     this.#previousValue = reader.number()
     this.#movement = reader.number()
+    this.#usualDeviation = reader.number()
     this.#movedBefore = reader.flag()
   }
 

@@ -1,3 +1,4 @@
+import type { Bins } from './seasonality.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
 const BINS = 1024
@@ -16,17 +17,8 @@ export class History {
     return this.#widthMs
   }
 
-  get originMs(): number {
-    return this.#originMs
-  }
-
-  /** Mean of each bin from the oldest on, NaN where nothing was seen. */
-  bins(): Float64Array {
-    return this.#means.slice(0, this.#used)
-  }
-
-  get spanMs(): number {
-    return this.#used * this.#widthMs
+  bins(): Bins {
+    return { values: this.#means.slice(0, this.#used), originMs: this.#originMs, widthMs: this.#widthMs }
   }
 
   /** Sets the first width; call once, before the first `add`. */

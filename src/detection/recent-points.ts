@@ -1,3 +1,4 @@
+import type { Bins } from './seasonality.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
 const KEPT = 384
@@ -32,6 +33,25 @@ export class RecentPoints {
       const at = (oldest + i) % KEPT
       take(this.#originMs + this.#steps[at]! * this.#stepMs, this.#values[at]!)
     }
+  }
+
+  /** The same in bins as wide as a step, the last of them where gaps make them many. */
+  bins(): Bins {
+    const times: number[] = []
+    const values: number[] = []
+    this.replay((timeMs, value) => {
+      times.push(timeMs)
+      values.push(value)
+    })
+    const widthMs = this.#stepMs
+    const place = (timeMs: number): number => Math.round((timeMs - this.#originMs) / widthMs)
+    const last = place(times.at(-1) ?? this.#originMs)
+    const first = Math.max(place(times[0] ?? this.#originMs), last - 4 * KEPT)
+    const means = new Float64Array(last - first + 1).fill(Number.NaN)
+    times.forEach((timeMs, i) => {
+      if (place(timeMs) >= first) means[place(timeMs) - first] = values[i]!
+    })
+    return { values: means, originMs: this.#originMs + (first - 0.5) * widthMs, widthMs }
   }
 
   write(writer: StateWriter): void {

@@ -1,30 +1,41 @@
+import type { Bins } from './seasonality.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
 const MOST_PHASES = 336
 const CLIP = 3
+const REPEATS = 3
 
 /** The usual course of one period: per phase a centre (relative to the level) and how lively that phase is compared to the others. */
 export class SeasonalProfile {
   readonly periodMs: number
   readonly #phases: number
-  readonly #centers: Float64Array
-  readonly #liveliness: Float64Array
+  readonly #centers: Float32Array
+  readonly #liveliness: Float32Array
   readonly #gain: number
   /** Whether a phase holds several points, so that its centre must not stand for all of them. */
   readonly #smooth: boolean
+  /** The least that was left unexplained at each phase in so many repetitions in a row, always on the same side. */
+  readonly #runErrors: Float32Array
+  readonly #runLengths: Float32Array
   #amplitude = 0
+  #passing = -1
+  #passSum = 0
+  #passZ = 0
+  #passCount = 0
 
   constructor(periodMs: number, stepMs: number, gain: number) {
     this.periodMs = periodMs
     this.#phases = phasesOf(periodMs, stepMs)
-    this.#centers = new Float64Array(this.#phases)
-    this.#liveliness = new Float64Array(this.#phases).fill(1)
+    this.#centers = new Float32Array(this.#phases)
+    this.#liveliness = new Float32Array(this.#phases).fill(1)
+    this.#runErrors = new Float32Array(this.#phases)
+    this.#runLengths = new Float32Array(this.#phases)
     this.#gain = gain
     this.#smooth = periodMs / this.#phases > 1.5 * stepMs
   }
 
   /** Learns from bins of the past: the median over the repetitions, each relative to the median of the period around it. */
-  learn(bins: Float64Array, originMs: number, widthMs: number): void {
+  learn({ values: bins, originMs, widthMs }: Bins): void {
     const perPeriod = Math.max(1, Math.round(this.periodMs / widthMs))
     const gathered: number[][] = Array.from({ length: this.#phases }, () => [])
     const levels = blockMedians(bins, perPeriod)
@@ -67,22 +78,60 @@ export class SeasonalProfile {
     const size = Math.abs(z)
     const clipped = size > CLIP ? residual * (CLIP / size) : residual
     this.#centers[phase]! += this.#gain * clipped
+    this.#pass(phase, residual, z)
     const spread = this.#liveliness[phase]!
     // For a normal distribution the mean of |z| is 0.8.
     const seen = (Math.min(size, CLIP) * spread) / 0.8
     this.#liveliness[phase] = Math.max(0.5, Math.min(8, spread + 0.5 * this.#gain * (seen - spread)))
   }
 
+  /**
+   * Learns slowly from each point, but at once what a phase does three times in a row (a weekend has two days): an edge that the past did not show
+   * sharply, or a new course.
+   */
+  #pass(phase: number, residual: number, z: number): void {
+    if (phase !== this.#passing) {
+      if (this.#passCount > 0) this.#finishPass()
+      this.#passing = phase
+      this.#passSum = this.#passZ = this.#passCount = 0
+    }
+    this.#passSum += residual
+    this.#passZ += z
+    this.#passCount++
+  }
+
+  #finishPass(): void {
+    const phase = this.#passing
+    const error = this.#passSum / this.#passCount
+    if (Math.abs(this.#passZ) <= CLIP * this.#passCount) {
+      this.#runLengths[phase] = 0
+      return
+    }
+    const before = this.#runLengths[phase] === 0 ? 0 : this.#runErrors[phase]!
+    const again = error * before > 0
+    const least = again && Math.abs(before) < Math.abs(error) ? before : error
+    this.#runErrors[phase] = least
+    this.#runLengths[phase] = again ? this.#runLengths[phase]! + 1 : 1
+    if (this.#runLengths[phase]! < REPEATS) return
+    this.#centers[phase]! += least
+    this.#runLengths[phase] = 0
+  }
+
   write(writer: StateWriter): void {
-    writer.numbers(this.#centers)
-    writer.numbers(this.#liveliness)
-    writer.number(this.#amplitude)
+    for (const phases of [this.#centers, this.#liveliness, this.#runErrors, this.#runLengths])
+      writer.singles(phases, this.#phases)
+    for (const value of [this.#amplitude, this.#passing, this.#passSum, this.#passZ, this.#passCount])
+      writer.number(value)
   }
 
   read(reader: StateReader): void {
-    reader.numbers(this.#centers)
-    reader.numbers(this.#liveliness)
+    for (const phases of [this.#centers, this.#liveliness, this.#runErrors, this.#runLengths])
+      reader.singles(phases)
     this.#amplitude = reader.number()
+    this.#passing = reader.number()
+    this.#passSum = reader.number()
+    this.#passZ = reader.number()
+    this.#passCount = reader.number()
   }
 
   #position(timeMs: number): number {

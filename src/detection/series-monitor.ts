@@ -2,7 +2,7 @@ import { NomalyError } from '../errors.ts'
 import { AlarmJudge } from './alarm-judge.ts'
 import { BudgetMeter } from './budget-meter.ts'
 import { explainChoice, nextChoice, worthChanging } from './choose-algorithm.ts'
-import type { Choice } from './choose-algorithm.ts'
+import type { Choice, Past } from './choose-algorithm.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
 import type { DeviationScorer } from './deviation-scorer.ts'
 import { EventTracker } from './event-tracker.ts'
@@ -11,15 +11,16 @@ import { explainEvent } from './explain-event.ts'
 import { UNKNOWN_BAND } from './finding.ts'
 import type { Band, BandColumns, Finding } from './finding.ts'
 import { History } from './history.ts'
-import { makeScorer, replayPast } from './make-scorer.ts'
+import { makeScorer } from './make-scorer.ts'
 import { RecentPoints } from './recent-points.ts'
+import { replayPast } from './replay-past.ts'
 import { SeriesIntake } from './series-intake.ts'
 import { StateReader, StateWriter } from './state-codec.ts'
 
 export type { Algorithm, DetectorSettings, FalseAlarmBudget } from './detector-settings.ts'
 export type { BandColumns, Finding, Severity } from './finding.ts'
 
-const VERSION = 1
+const VERSION = 2
 const FIRST_POINTS = 48
 const ALGORITHM_CODES: readonly ConcreteAlgorithm[] = ['robust-z', 'ewma', 'seasonal-residual']
 
@@ -157,13 +158,14 @@ export class SeriesMonitor {
 
   #reconsider(): void {
     this.#nextCheck = Math.ceil(this.#intake.count * 1.3)
-    const bins = this.#history.bins()
-    const next = nextChoice(this.#settings, bins, this.#history.widthMs)
-    if (this.#choice !== undefined && !worthChanging(next, this.#choice, bins, this.#history.widthMs)) return
+    const { stepMs } = this.#intake
+    const past: Past = { coarse: this.#history.bins(), fine: this.#recent.bins(), stepMs }
+    const next = nextChoice(this.#settings, past)
+    if (this.#choice !== undefined && !worthChanging(next, this.#choice, past)) return
     this.#choice = next
-    this.#chosenStepMs = this.#intake.stepMs
-    this.#scorer = makeScorer(next, this.#settings, this.#chosenStepMs)
-    replayPast(this.#scorer, this.#judge, this.#history, this.#recent, next, this.#chosenStepMs)
+    this.#chosenStepMs = stepMs
+    this.#scorer = makeScorer(next, this.#settings, stepMs)
+    replayPast(this.#scorer, this.#judge, past, this.#recent, next, this.#intake.resolution)
   }
 
   #judgePoint(timeMs: number, value: number, analysed: number, found: Finding[]): void {

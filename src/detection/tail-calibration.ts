@@ -8,6 +8,10 @@ const MEMORY_POINTS = 20_000
 const RUN_POINTS = 10
 const SMALLEST_SHAPE = -0.1
 const LARGEST_SHAPE = 0.8
+/** How many of the largest scores tell how the far tail goes on, and what is believed of it before: as many scores as the prior weighs. */
+const TOP = 16
+const PRIOR_FAR_SHAPE = 0.3
+const PRIOR_FAR_WEIGHT = 5
 
 /**
  * Turns any score into how rarely one so high starts an event while all is well: a streaming extreme-value tail (SPOT, Siffer et al., KDD 2017) whose
@@ -27,6 +31,8 @@ export class TailCalibration {
   #scale: number
   #shape = 0.2
   #untilFit = 0
+  #largest = 0
+  #farShape = PRIOR_FAR_SHAPE
 
   /** `smallestScale`: the least spread of excesses to believe in, in units of the score, so that ties do not make every difference impossible. */
   constructor(smallestScale: number) {
@@ -43,12 +49,19 @@ export class TailCalibration {
   probability(score: number): number {
     const excess = score - this.#level
     if (!(excess > 0)) return 1
-    return Math.min(1, this.#rate() * paretoSurvival({ scale: this.#scale, shape: this.#shape }, excess))
+    const rate = this.#rate()
+    const fitted = rate * paretoSurvival({ scale: this.#scale, shape: this.#shape }, excess)
+    const largest = this.#reach()
+    if (score <= largest) return Math.min(1, fitted)
+    return Math.min(1, fitted, this.#rateOfRecords() * Math.pow(score / largest, -1 / this.#farShape))
   }
 
   /** The score whose {@link probability} is the one given. */
   scoreAt(probability: number): number {
-    return this.#level + paretoExcess({ scale: this.#scale, shape: this.#shape }, probability / this.#rate())
+    const fitted =
+      this.#level + paretoExcess({ scale: this.#scale, shape: this.#shape }, probability / this.#rate())
+    const beyond = Math.max(1, this.#rateOfRecords() / probability)
+    return Math.min(fitted, this.#reach() * Math.pow(beyond, this.#farShape))
   }
 
   /** Takes a score in. Scores of an event under way are left out by the caller, so that an anomaly does not teach that it is normal. */
@@ -81,6 +94,8 @@ export class TailCalibration {
       writer.number(value)
     for (const value of [this.#sinceExceedance, this.#level, this.#scale, this.#shape, this.#untilFit])
       writer.number(value)
+    writer.number(this.#largest)
+    writer.number(this.#farShape)
   }
 
   read(reader: StateReader): void {
@@ -96,11 +111,25 @@ export class TailCalibration {
     this.#scale = reader.number()
     this.#shape = reader.number()
     this.#untilFit = reader.number()
+    this.#largest = reader.number()
+    this.#farShape = reader.number()
   }
 
   #rate(): number {
-    const extremalIndex = Math.max(0.1, Math.min(1, (this.#clusters + 2) / (this.#exceedances + 2)))
-    return (extremalIndex * (this.#exceedances + 1)) / (this.#points + 2)
+    return (this.#extremalIndex() * (this.#exceedances + 1)) / (this.#points + 2)
+  }
+
+  #extremalIndex(): number {
+    return Math.max(0.1, Math.min(1, (this.#clusters + 2) / (this.#exceedances + 2)))
+  }
+
+  /** How often a score beyond all that is remembered comes. */
+  #rateOfRecords(): number {
+    return this.#extremalIndex() / (Math.min(this.#points, MEMORY_POINTS) + 2)
+  }
+
+  #reach(): number {
+    return Math.max(this.#largest, 4 * this.#smallestScale)
   }
 
   #begin(): void {
@@ -118,6 +147,7 @@ export class TailCalibration {
     this.#exceedances++
     if (this.#sinceExceedance >= RUN_POINTS) this.#clusters++
     this.#sinceExceedance = 0
+    this.#largest = Math.max(this.#largest, this.#level + excess)
     this.#excesses[this.#next] = excess
     this.#next = (this.#next + 1) % KEPT
     if (this.#size < KEPT) this.#size++
@@ -127,8 +157,26 @@ export class TailCalibration {
   #fit(): void {
     this.#untilFit = Math.max(1, Math.floor(this.#size / 12))
     if (this.#size === 0) return
-    const fit = fitPareto(Float64Array.from(this.#excesses.subarray(0, this.#size).toSorted()))
+    const ascending = Float64Array.from(this.#excesses.subarray(0, this.#size).toSorted())
+    const fit = fitPareto(ascending)
     this.#scale = Math.max(fit.scale, this.#smallestScale)
     this.#shape = Math.min(LARGEST_SHAPE, Math.max(SMALLEST_SHAPE, fit.shape))
+    this.#lookFar(ascending)
+  }
+
+  /**
+   * Hill's estimate from the largest scores (Annals of Statistics 1975), drawn to a prior. The Pareto fit sees the bulk of the excesses and may believe
+   * in a tail that goes on for ever where there are two kinds of points; beyond the largest score ever seen, both must allow it.
+   */
+  #lookFar(ascending: Float64Array): void {
+    const top = Math.min(TOP, ascending.length - 1)
+    this.#largest = this.#level + ascending.at(-1)!
+    const least = this.#level + ascending[ascending.length - 1 - top]!
+    let sum = 0
+    if (least > 0) {
+      for (let i = ascending.length - top; i < ascending.length; i++)
+        sum += Math.log((this.#level + ascending[i]!) / least)
+    } else sum = top * PRIOR_FAR_SHAPE
+    this.#farShape = (sum + PRIOR_FAR_WEIGHT * PRIOR_FAR_SHAPE) / (top + PRIOR_FAR_WEIGHT)
   }
 }
