@@ -79,5 +79,16 @@ async function measureAppendBeside(
   const applicationLogin = { name: APPLICATION_LOGIN, password: decodeURIComponent(applicationUrl!.password) }
   await migrate({ adminUrl: adminUrl!.href, sets: MIGRATION_SETS, applicationLogin })
   await using store = await openStore(config, applicationUrl!.href, context.log)
-  return await measureAppend({ ...size, ...context, engine: store.metrics, adminUrl: adminUrl!.href })
+  const { id: tenantId } = await store.tenants.create('bench')
+  const { value: dataset } = await store.transaction({ tenantId }, (unit) =>
+    unit.datasets.create({ name: 'append', description: '', retention: 'forever' }),
+  )
+  return await measureAppend({
+    ...size,
+    ...context,
+    engine: store.metrics,
+    scope: { tenantId },
+    source: { kind: 'dataset', id: dataset.id, retention: dataset.retention },
+    adminUrl: adminUrl!.href,
+  })
 }
