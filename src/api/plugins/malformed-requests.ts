@@ -23,11 +23,11 @@ export function answerBadHttp(error: NodeJS.ErrnoException, socket: Socket): voi
   // Nobody is there to read an answer.
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   if (socket.writable) {
-    const problem = describe(error.code)
-    const body = JSON.stringify(problem)
+    const answer = describe(error.code)
+    const body = JSON.stringify(answer)
     socket.write(
       [
-        `HTTP/1.1 ${problem.status} ${problem.title}`,
+        `HTTP/1.1 ${answer.status} ${answer.title}`,
         'Content-Type: application/problem+json',
         `Content-Length: ${Buffer.byteLength(body)}`,
         'Connection: close',

@@ -32,7 +32,7 @@ export async function registerOpenApi(app: Api, version: string): Promise<void> 
     scope.addHook('onSend', async (_request, reply) => {
       void reply.header(
         'content-security-policy',
-        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:",
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; frame-ancestors 'none'; object-src 'none'; base-uri 'none'",
       )
     })
     await scope.register(reference, {

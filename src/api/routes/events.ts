@@ -41,9 +41,16 @@ export function registerEventRoutes(app: Api, store: Store): void {
       schema: {
         tags: ['events'],
         summary: 'Hear of anomalies, jobs, runs, datasets and points as they change',
-        description: 'text/event-stream. Data carries ids only. `Last-Event-ID` continues where a connection broke.',
+        description:
+          'text/event-stream. Data carries ids only. `Last-Event-ID` continues where a connection broke.',
         headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 20 })) }),
-        response: problems,
+        response: {
+          200: {
+            description: 'Events, without end',
+            content: { 'text/event-stream': { schema: Type.String() } },
+          },
+          ...problems,
+        },
       },
     },
     async (request, reply) => {

@@ -17,7 +17,12 @@ export const Problem = Type.Object(
   { $id: 'Problem', description: 'What went wrong, and what to do (RFC 9457)' },
 )
 
-const AnyProblem = Type.Unsafe<Type.Static<typeof Problem>>(Type.Ref('Problem#'))
+const AnyProblem = {
+  description: 'What went wrong',
+  content: {
+    'application/problem+json': { schema: Type.Unsafe<Type.Static<typeof Problem>>(Type.Ref('Problem#')) },
+  },
+} as const
 
 /** Put into the responses of every route. */
 export const problems = { '4xx': AnyProblem, '5xx': AnyProblem } as const
@@ -64,7 +69,8 @@ export const Instant = Type.String({ maxLength: 40, description: 'ISO 8601, or m
  */
 export function parseInstant(field: string, text: string): number {
   const ms = /^-?\d{1,16}(\.\d+)?$/.test(text) ? Number(text) : parseIso(text)
-  if (Number.isNaN(ms)) throw invalidField(field, `"${text.slice(0, 40)}" is neither ISO 8601 nor milliseconds since 1970`)
+  if (Number.isNaN(ms))
+    throw invalidField(field, `"${text.slice(0, 40)}" is neither ISO 8601 nor milliseconds since 1970`)
   return Math.min(Math.max(ms, POINT_LIMITS.minTimeMs), POINT_LIMITS.maxTimeMs)
 }
 
@@ -78,7 +84,9 @@ export function parseRange(query: { from?: string; to?: string }): { fromMs: num
 
 /** ISO 8601; what names no zone is UTC, whatever zone the machine is in. */
 function parseIso(text: string): number {
-  const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-]\d\d:?\d\d)?)?$/i.exec(text)
+  const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-]\d\d:?\d\d)?)?$/i.exec(
+    text,
+  )
   if (match === null) return Number.NaN
   const [, date, clock = '00:00', zone = 'Z'] = match
   return Date.parse(`${date}T${clock}${zone.toUpperCase()}`)
