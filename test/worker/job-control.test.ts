@@ -32,14 +32,21 @@ test('cancel stops a run within a checkpoint, and what it had found by then stay
   await fixture.slowDown(0.5)
   await fixture.startWorker()
   const jobId = await fixture.createJob('shop')
-  const { pointsScanned } = await fixture.untilScanned(jobId, 20_000)
+  await fixture.untilScanned(jobId, 20_000)
   const cancelled = await fixture.ask('POST', `/v1/jobs/${jobId}/cancel`)
   expect(cancelled.status).toBe('cancelled')
+  const { pointsScanned } = cancelled.lastRun
+  expect(pointsScanned).toBeLessThan(90_000)
   const task = "select state from pgboss.job where name = 'run-detection'"
   await eventually(async () => (await fixture.admin<{ state: string }>(task))[0]?.state === 'completed')
   const { status, lastRun } = await fixture.job(jobId)
   expect(status).toBe('cancelled')
   expect(lastRun).toMatchObject({ status: 'cancelled', pointsScanned })
+  // Nothing beyond the last checkpoint before it, neither of what it had learnt nor of what it had found.
+  const [state] = await fixture.admin<{ points: number }>(
+    "select 1 + (extract(epoch from watermark - '2025-03-03 00:00:00+00') / 60)::int4 as points from nomaly.detector_states",
+  )
+  expect(state).toEqual({ points: pointsScanned })
   expect(await fixture.findings(jobId)).not.toEqual([])
   // Once more: from the start, to the end.
   await fixture.slowDown(0)
