@@ -59,7 +59,11 @@ export function identityOf(request: FastifyRequest): Identity {
   return request.identity
 }
 
-async function identify(request: FastifyRequest, identities: Identities): Promise<Identity | undefined> {
+/** Who a request comes from by what it brought along, asked anew; `undefined` for nobody, or nobody any more. */
+export async function identify(
+  request: FastifyRequest,
+  identities: Identities,
+): Promise<Identity | undefined> {
   const bearer = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
   if (bearer !== undefined) return identities.byApiKey(bearer)
   const cookie = request.cookies[BROWSER_COOKIE]

@@ -61,9 +61,15 @@ export function registerAccountRoutes(app: Api, store: Store, version: string, i
       },
     },
     async (request) => {
-      const page = await store.read(identityOf(request).scope, 'latest').audit.list(pageRequest(request.query))
+      const page = await store
+        .read(identityOf(request).scope, 'latest')
+        .audit.list(pageRequest(request.query))
       return {
-        items: page.items.map((entry) => ({ ...entry, at: entry.at.toISOString(), detail: { ...entry.detail } })),
+        items: page.items.map((entry) => ({
+          ...entry,
+          at: entry.at.toISOString(),
+          detail: { ...entry.detail },
+        })),
         nextCursor: page.nextCursor,
       }
     },
@@ -94,11 +100,19 @@ export function registerAccountRoutes(app: Api, store: Store, version: string, i
     '/v1/sign-out',
     {
       config: { permission: 'read' },
-      schema: { tags: ['account'], summary: 'Sign this browser out', response: { 204: Type.Null(), ...problems } },
+      schema: {
+        tags: ['account'],
+        summary: 'Sign this browser out',
+        response: { 204: Type.Null(), ...problems },
+      },
     },
     async (request, reply) => {
       const cookie = request.cookies[BROWSER_COOKIE]
-      if (cookie !== undefined) await store.identities.signOut(cookie)
+      if (cookie !== undefined) {
+        await store.identities.signOut(cookie)
+        // Other servers may have seen this cookie a moment ago, and streams are open under it.
+        store.notifier.publish({ channel: 'keys', tenantId: identityOf(request).scope.tenantId, id: '' })
+      }
       return reply.clearCookie(BROWSER_COOKIE, { path: '/' }).code(204).send(null)
     },
   )

@@ -1,18 +1,22 @@
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import { NomalyError } from '../../errors.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
-import { identityOf } from '../plugins/authentication.ts'
+import { identify, identityOf } from '../plugins/authentication.ts'
 import { problems } from '../schemas/shared.ts'
 
 const MAX_STREAMS = 500
 /** So that one tenant cannot take them all. */
 const MAX_STREAMS_PER_TENANT = 100
 const HEARTBEAT_MS = 15_000
-/** Bytes that may wait for a slow reader before it is let go. */
+/** Bytes that may wait for a reader before it gets no more for now. */
 const MAX_BACKLOG_BYTES = 1_048_576
+/** How long a reader may take to catch up before it is let go. */
+const PATIENCE_MS = 5_000
 const PAGE = 500
 
 /** What happens, as it happens (server-sent events, WHATWG HTML 9.2). */
@@ -23,6 +27,7 @@ export function registerEventRoutes(app: Api, store: Store): void {
       if (stream.tenantId !== tenantId) continue
       if (channel === 'events') stream.wake()
       if (channel === 'points') stream.tellPoints(id)
+      if (channel === 'keys') void stream.recheck()
     }
   })
   const stopWaking = store.notifier.onReconnect(() => streams.forEach((stream) => stream.wake()))
@@ -71,7 +76,7 @@ export function registerEventRoutes(app: Api, store: Store): void {
         connection: 'keep-alive',
         'x-accel-buffering': 'no',
       })
-      const stream = new EventStream(store, scope, reply.raw, lastId)
+      const stream = new EventStream(store, scope, reply.raw, lastId, () => isStillKnown(request, store))
       streams.add(stream)
       if (lastId < oldestId - 1) stream.tellReset()
       reply.raw.on('close', () => {
@@ -81,6 +86,12 @@ export function registerEventRoutes(app: Api, store: Store): void {
       stream.wake()
     },
   )
+}
+
+/** Whether the key or the cookie of a request would be taken now. */
+async function isStillKnown(request: FastifyRequest, store: Store): Promise<boolean> {
+  const identity = await identify(request, store.identities)
+  return identity?.scope.tenantId === identityOf(request).scope.tenantId
 }
 
 /** One listener: reads on from the last event it has seen, whenever there is something new. */
@@ -93,8 +104,16 @@ class EventStream {
   #reading = false
   #again = false
   #isOver = false
+  readonly #isStillKnown: () => Promise<boolean>
 
-  constructor(store: Store, scope: TenantScope, response: ServerResponse, lastId: number) {
+  constructor(
+    store: Store,
+    scope: TenantScope,
+    response: ServerResponse,
+    lastId: number,
+    isKnown: () => Promise<boolean>,
+  ) {
+    this.#isStillKnown = isKnown
     this.tenantId = scope.tenantId
     this.#store = store
     this.#scope = scope
@@ -116,12 +135,23 @@ class EventStream {
 
   /** Points are announced without a number: there are too many to keep, and the next ones tell the same. */
   tellPoints(datasetId: string): void {
-    this.#write(`event: points\ndata: ${JSON.stringify({ datasetId })}\n\n`)
+    if (this.#response.writableLength <= MAX_BACKLOG_BYTES)
+      this.#write(`event: points\ndata: ${JSON.stringify({ datasetId })}\n\n`)
   }
 
   beat(): void {
     this.#write(': still here\n\n')
     this.wake()
+    void this.recheck()
+  }
+
+  /** Ends where the key was revoked or the browser signed out meanwhile. */
+  async recheck(): Promise<void> {
+    try {
+      if (!(await this.#isStillKnown())) this.end()
+    } catch {
+      // The database is away: the next heartbeat asks again.
+    }
   }
 
   end(): void {
@@ -139,6 +169,8 @@ class EventStream {
         for (const { id, topic, payload } of events) {
           this.#write(`id: ${id}\nevent: ${topic}\ndata: ${JSON.stringify(payload)}\n\n`)
           this.#lastId = id
+          if (this.#response.writableLength > MAX_BACKLOG_BYTES && !(await this.#caughtUp()))
+            return this.#letGo()
         }
         if (events.length === PAGE) this.#again = true
       }
@@ -150,12 +182,22 @@ class EventStream {
   }
 
   #write(text: string): void {
-    if (this.#isOver) return
-    if (this.#response.writableLength > MAX_BACKLOG_BYTES) {
-      this.#response.write('event: dropped\ndata: {"reason":"the listener reads too slowly"}\n\n')
-      this.end()
-      return
+    if (!this.#isOver) this.#response.write(text)
+  }
+
+  /** Waits until the reader has taken what waits for it. @returns whether it did in time. */
+  async #caughtUp(): Promise<boolean> {
+    try {
+      await once(this.#response, 'drain', { signal: AbortSignal.timeout(PATIENCE_MS) })
+      return true
+    } catch {
+      return false
     }
-    this.#response.write(text)
+  }
+
+  /** Cuts the connection of a reader that does not read: an end in order would wait for it, with all that is kept for it. */
+  #letGo(): void {
+    this.#isOver = true
+    this.#response.destroy()
   }
 }
