@@ -33,7 +33,9 @@ export class Worker implements AsyncDisposable {
   readonly #presence: WorkerPresence
   readonly #stopping = new AbortController()
   readonly #repetitions: Repetition[] = []
-  readonly #gathering = new Set<string>()
+  /** Datasets whose streams are about to be woken, and the wake-ups that are under way. */
+  readonly #gathering = new Map<string, NodeJS.Timeout>()
+  readonly #waking = new Set<Promise<void>>()
   readonly #unsubscribe: (() => void)[] = []
   #relay: Repetition | undefined
 
@@ -54,6 +56,8 @@ export class Worker implements AsyncDisposable {
   /** Stops taking tasks, lets those in hand come to a place where another worker can go on, and ends. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    for (const timer of this.#gathering.values()) clearTimeout(timer)
+    await Promise.all(this.#waking)
     for (const repetition of this.#repetitions) await repetition.stop()
     // Tasks stop at their next checkpoint: what is stored is whole, and the next worker goes on from there.
     this.#stopping.abort(new Error('the worker is stopping'))
@@ -109,13 +113,14 @@ export class Worker implements AsyncDisposable {
   #gather(tenantId: string, datasetId: string): void {
     const key = `${tenantId} ${datasetId}`
     if (this.#gathering.has(key)) return
-    this.#gathering.add(key)
-    setTimeout(() => {
+    const wake = (): void => {
       this.#gathering.delete(key)
-      wakeStreamsOf(this.#options.store, { tenantId }, datasetId).catch((error) =>
-        this.#options.logger.warn({ err: error }, 'streaming jobs were not woken'),
-      )
-    }, GATHER_MS).unref()
+      const waking = wakeStreamsOf(this.#options.store, { tenantId }, datasetId)
+        .catch((error) => this.#options.logger.warn({ err: error }, 'streaming jobs were not woken'))
+        .finally(() => this.#waking.delete(waking))
+      this.#waking.add(waking)
+    }
+    this.#gathering.set(key, setTimeout(wake, GATHER_MS).unref())
   }
 
   #measured<N extends TaskName>(name: N, handler: TaskHandler<N>): TaskHandler<N> {
