@@ -1,56 +1,35 @@
-import pg from 'pg'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { Database } from '../../src/database/database.ts'
-import { createMigratedDatabase } from '../support/nomaly.ts'
-import type { TestDatabase } from '../support/postgres.ts'
+import { expect, test, type TestContext } from 'vitest'
+import type { Database } from '../../src/database/database.ts'
 import { type Fate, TcpProxy } from '../support/tcp-proxy.ts'
+import { add, app, useDatabase } from './database-fixture.ts'
 
-let testDatabase: TestDatabase
-let databaseUrl: string
-
-beforeAll(async () => {
-  ;({ database: testDatabase, databaseUrl } = await createMigratedDatabase())
-  await admin('create table public.things (name text); grant all on public.things to nomaly_app')
-})
-afterAll(() => testDatabase?.drop())
-
-async function admin<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: testDatabase.adminUrl })
-  await client.connect()
-  try {
-    return (await client.query<Row>(text, values)).rows
-  } finally {
-    await client.end()
-  }
-}
+const fixture = useDatabase()
 
 async function count(name: string): Promise<number> {
-  return (await admin('select from public.things where name = $1', [name])).length
+  return (await fixture.names(name)).length
 }
 
 /** A database behind a proxy; with one connection only, so that finding out needs no second one. */
-async function open(maxConnections = 1): Promise<{ database: Database; proxy: TcpProxy }> {
-  const proxy = await TcpProxy.to(databaseUrl)
-  const database = new Database({
-    url: proxy.url(databaseUrl),
-    applicationName: 'commit-outcome.test',
-    maxConnections,
-    acquireTimeoutMs: 1_000,
-    statementTimeoutMs: 5_000,
-    commitTimeoutMs: 700,
-    log: () => {},
-  })
-  onTestFinished(async () => {
-    await database[Symbol.asyncDispose]()
-    await proxy[Symbol.asyncDispose]()
-  })
+async function open(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  maxConnections = 1,
+): Promise<{ database: Database; proxy: TcpProxy }> {
+  const proxy = await TcpProxy.to(fixture.url())
+  onTestFinished(() => proxy[Symbol.asyncDispose]())
+  const database = fixture.open(
+    {
+      url: proxy.url(fixture.url()),
+      maxConnections,
+      acquireTimeoutMs: 1_000,
+      commitTimeoutMs: 700,
+    },
+    onTestFinished,
+  )
   return { database, proxy }
 }
 
 function insert(database: Database, name: string): Promise<unknown> {
-  return database.transaction({ role: 'nomaly_app' }, (connection) =>
-    connection.query('insert into public.things values ($1)', [name]),
-  )
+  return database.transaction(app, (connection) => add(connection, name))
 }
 
 function isCommit(sent: Buffer): boolean {
@@ -63,17 +42,17 @@ function isVerdict(sent: Buffer): boolean {
 }
 
 const LOSSES: readonly Fate[] = [
-  { lost: 'request', then: 'cut' },
-  { lost: 'request', then: 'silent' },
-  { lost: 'answer', then: 'cut' },
-  { lost: 'answer', then: 'silent' },
+  { lost: 'request', next: 'cut' },
+  { lost: 'request', next: 'silent' },
+  { lost: 'answer', next: 'cut' },
+  { lost: 'answer', next: 'silent' },
 ]
 
-test.for(LOSSES)(
-  'the $lost of a commit is lost ($then): success with one row, or an error with none',
-  async (fate) => {
-    const { database, proxy } = await open()
-    const name = `${fate.lost} ${fate.then}`
+test.concurrent.for(LOSSES)(
+  'the $lost of a commit is lost ($next): success with one row, or an error with none',
+  async (fate, context) => {
+    const { database, proxy } = await open(context)
+    const name = `${fate.lost} ${fate.next}`
     proxy.strike((sent) => (isCommit(sent) ? fate : undefined))
     const outcome = await insert(database, name).catch((error: unknown) => error)
     if (fate.lost === 'answer') {
@@ -91,13 +70,13 @@ test.for(LOSSES)(
   },
 )
 
-test.for([
+test.concurrent.for([
   { of: 'request', stored: 0 },
   { of: 'answer', stored: 1 },
 ] as const)(
   'the answer to whoever finds out is lost too, after the $of of the commit',
-  async ({ of, stored }) => {
-    const { database, proxy } = await open()
+  async ({ of, stored }, context) => {
+    const { database, proxy } = await open(context)
     const name = `twice ${of}`
     // The verdict itself is committed, and nobody hears of it: the next look must not take it for the transaction's own marker.
     const loseVerdict = (): void => {
@@ -105,7 +84,7 @@ test.for([
       proxy.strike((sent) => {
         if (isVerdict(sent)) isSeen = true
         return isSeen && /^Q....commit\0$/s.test(sent.toString('latin1'))
-          ? { lost: 'answer', then: 'cut' }
+          ? { lost: 'answer', next: 'cut' }
           : undefined
       })
     }
@@ -114,7 +93,7 @@ test.for([
       if (!isCommit(sent)) return undefined
       queueMicrotask(loseVerdict)
       isStruck = true
-      return { lost: of, then: 'cut' }
+      return { lost: of, next: 'cut' }
     })
     const outcome = await insert(database, name).then(
       () => 1,
@@ -126,9 +105,9 @@ test.for([
   },
 )
 
-test('every connection of the pool is lost in its commit at once', async () => {
-  const { database, proxy } = await open(4)
-  await Promise.all(Array.from({ length: 4 }, () => insert(database, 'warm')))
+test.concurrent('every connection of the pool is lost in its commit at once', async (context) => {
+  const { database, proxy } = await open(context, 4)
+  await Promise.all(Array.from({ length: 4 }, (_, index) => insert(database, `warm ${index}`)))
   let committing = 0
   proxy.strike((sent) => {
     if (isCommit(sent) && ++committing === 4) setImmediate(() => proxy.cut())
@@ -144,43 +123,47 @@ test('every connection of the pool is lost in its commit at once', async () => {
     if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'unavailable' })
 })
 
-test('the server comes back after some seconds, and the outcome is found out', async () => {
-  const { database, proxy } = await open()
+test.concurrent('the server comes back after some seconds, and the outcome is found out', async (context) => {
+  const { database, proxy } = await open(context)
   proxy.strike((sent) => {
     if (!isCommit(sent)) return undefined
     setTimeout(() => proxy.goAway(), 100)
     setTimeout(() => proxy.comeBack(), 1_500)
-    return { lost: 'answer', then: 'silent' }
+    return { lost: 'answer', next: 'silent' }
   })
   await insert(database, 'back again')
   expect(await count('back again')).toBe(1)
 })
 
-test('the server stays away: the outcome is unknown, and said to be', { timeout: 60_000 }, async () => {
-  const { database, proxy } = await open()
-  proxy.strike((sent) => {
-    if (!isCommit(sent)) return undefined
-    setTimeout(() => proxy.goAway(), 100)
-    return { lost: 'answer', then: 'silent' }
-  })
-  await expect(insert(database, 'unknown')).rejects.toMatchObject({
-    code: 'unknown_outcome',
-    httpStatus: 503,
-    hint: expect.stringContaining('again'),
-  })
-})
+test.concurrent(
+  'the server stays away: the outcome is unknown, and said to be',
+  { timeout: 60_000 },
+  async (context) => {
+    const { database, proxy } = await open(context)
+    proxy.strike((sent) => {
+      if (!isCommit(sent)) return undefined
+      setTimeout(() => proxy.goAway(), 100)
+      return { lost: 'answer', next: 'silent' }
+    })
+    await expect(insert(database, 'unknown')).rejects.toMatchObject({
+      code: 'unknown_outcome',
+      httpStatus: 503,
+      hint: expect.stringContaining('again'),
+    })
+  },
+)
 
-test('the server ends the connection while it commits', async () => {
-  const { database } = await open()
-  await admin(`create function public.dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(3); return null; end $$;
+test.concurrent('the server ends the connection while it commits', async (context) => {
+  const { database } = await open(context)
+  await fixture.admin(`create function public.dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(3); return null; end $$;
     create table public.slow (name text); grant all on public.slow to nomaly_app;
     create constraint trigger slow after insert on public.slow deferrable initially deferred for each row execute function public.dawdle()`)
   let pid = 0
-  const inserting = database.transaction({ role: 'nomaly_app' }, async (connection) => {
+  const inserting = database.transaction(app, async (connection) => {
     await connection.query("insert into public.slow values ('one')")
     pid = (await connection.query<{ pid: number }>('select pg_backend_pid() as pid'))[0]!.pid
   })
-  setTimeout(() => void admin('select pg_terminate_backend($1)', [pid]), 300)
+  setTimeout(() => void fixture.admin('select pg_terminate_backend($1)', [pid]), 300)
   await expect(inserting).rejects.toMatchObject({ name: 'NomalyError', code: 'unavailable' })
-  expect(await admin('select from public.slow')).toEqual([])
+  expect(await fixture.admin('select from public.slow')).toEqual([])
 })

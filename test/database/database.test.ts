@@ -1,63 +1,11 @@
-import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { Database, type DatabaseOptions } from '../../src/database/database.ts'
+import { describe, expect, test } from 'vitest'
 import type { Connection } from '../../src/database/connection.ts'
 import { sqlState } from '../../src/database/database-errors.ts'
 import { pruneHistory } from '../../src/store/relay.ts'
-import { createMigratedDatabase, eventually } from '../support/nomaly.ts'
-import type { TestDatabase } from '../support/postgres.ts'
+import { eventually } from '../support/nomaly.ts'
+import { add, app, latest, useDatabase } from './database-fixture.ts'
 
-let testDatabase: TestDatabase
-let databaseUrl: string
-
-beforeAll(async () => {
-  ;({ database: testDatabase, databaseUrl } = await createMigratedDatabase())
-  await admin(`create table public.things (name text primary key, other text);
-    create table public.pairs (id int primary key, twin int references public.pairs deferrable initially deferred);
-    grant all on public.things, public.pairs to nomaly_app, nomaly_system`)
-})
-afterAll(() => testDatabase?.drop())
-
-/** Runs statements as superuser, on a connection of its own. */
-async function admin<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: testDatabase.adminUrl })
-  await client.connect()
-  try {
-    return (await client.query<Row>(text, values)).rows
-  } finally {
-    await client.end()
-  }
-}
-
-function open(changes: Partial<DatabaseOptions> = {}): Database {
-  const database = new Database({
-    url: databaseUrl,
-    applicationName: 'database.test',
-    maxConnections: 4,
-    acquireTimeoutMs: 5_000,
-    statementTimeoutMs: 10_000,
-    commitTimeoutMs: 5_000,
-    log: () => {},
-    ...changes,
-  })
-  onTestFinished(() => database[Symbol.asyncDispose]())
-  return database
-}
-
-const app = { role: 'nomaly_app' } as const
-const latest = { role: 'nomaly_app', freshness: 'latest' } as const
-
-async function add(connection: Connection, name: string): Promise<void> {
-  await connection.query('insert into public.things (name) values ($1)', [name])
-}
-
-async function names(like: string): Promise<string[]> {
-  const rows = await admin<{ name: string }>(
-    'select name from public.things where name like $1 order by name',
-    [like],
-  )
-  return rows.map(({ name }) => name)
-}
+const { open, admin, names } = useDatabase()
 
 async function until(condition: () => boolean): Promise<void> {
   await eventually(async () => condition())
@@ -191,75 +139,10 @@ describe('a failure', () => {
       Array.from({ length: 3 }, () => database.transaction(app, (c) => c.query('select pg_sleep(0.05)'))),
     )
     await admin(
-      "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'database.test' and datname = current_database()",
+      "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'nomaly test' and datname = current_database()",
     )
     await until(() => database.poolUse.total === 0)
     await database.transaction(app, (connection) => add(connection, 'after the idle ones'))
-  })
-})
-
-describe('a signal', () => {
-  test('cancels the running statement at once and gives the connection back', async () => {
-    const database = open({ maxConnections: 1 })
-    const controller = new AbortController()
-    const reason = new Error('nobody waits any more')
-    const sleeping = database.transaction({ ...app, signal: controller.signal }, async (connection) => {
-      await add(connection, 'cancelled')
-      setTimeout(() => controller.abort(reason), 50)
-      await connection.query('select pg_sleep(9)')
-    })
-    const startedAt = Date.now()
-    await expect(sleeping).rejects.toBe(reason)
-    // Far from the nine seconds of the statement.
-    expect(Date.now() - startedAt).toBeLessThan(5_000)
-    expect(await names('cancelled')).toEqual([])
-    await database.transaction(app, (connection) => add(connection, 'not hit by a late cancel'))
-    await eventually(async () => {
-      const rows = await admin(
-        "select from pg_stat_activity where query like '%pg_sleep(9)%' and pid <> pg_backend_pid() and state = 'active'",
-      )
-      return rows.length === 0
-    })
-  })
-
-  test('that comes while no statement runs undoes the work all the same, and nothing of it is committed by the next user', async () => {
-    const database = open({ maxConnections: 1 })
-    const controller = new AbortController()
-    const aborted = database.transaction({ ...app, signal: controller.signal }, async (connection) => {
-      await add(connection, 'aborted quietly')
-      controller.abort(new Error('changed my mind'))
-    })
-    await expect(aborted).rejects.toThrow('changed my mind')
-    await database.transaction(app, (connection) => add(connection, 'the next user'))
-    expect(await names('aborted quietly')).toEqual([])
-  })
-
-  test('ends the wait for a connection', async () => {
-    const database = open({ maxConnections: 1, acquireTimeoutMs: 20_000 })
-    const { promise: held, resolve: release } = Promise.withResolvers<void>()
-    const holder = database.transaction(app, () => held)
-    await until(() => database.poolUse.idle === 0 && database.poolUse.total === 1)
-    const controller = new AbortController()
-    const waiting = database.transaction({ ...app, signal: controller.signal }, (connection) =>
-      add(connection, 'waiting'),
-    )
-    setTimeout(() => controller.abort(new Error('too long')), 50)
-    await expect(waiting).rejects.toThrow('too long')
-    release()
-    await holder
-    // The connection that came for the one that has gone serves others.
-    await database.transaction(app, (connection) => add(connection, 'after the wait'))
-    expect(await names('waiting')).toEqual([])
-  })
-
-  test('that was given before anything starts nothing', async () => {
-    const database = open()
-    const refused = database.transaction(
-      { ...app, signal: AbortSignal.abort(new Error('before')) },
-      (connection) => add(connection, 'never'),
-    )
-    await expect(refused).rejects.toThrow('before')
-    expect(database.poolUse.total).toBe(0)
   })
 })
 

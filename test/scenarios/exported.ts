@@ -1,3 +1,4 @@
+import type { JsonAnswer } from '../support/json-answer.ts'
 import type { Installation } from './installation.ts'
 import { pointKey } from './generated-data.ts'
 
@@ -17,15 +18,26 @@ export async function exportPoints(
   return points
 }
 
+const BY_NATURE = new Set([
+  'id',
+  'jobId',
+  'runId',
+  'datasetId',
+  'datasetName',
+  'seriesId',
+  'createdAt',
+  'updatedAt',
+])
+
 /** Every finding of a job, without what differs between two runs by nature: ids and when it was stored. */
 export async function exportFindings(installation: Installation, jobId: string): Promise<object[]> {
   const items = await installation.list(`/v1/anomalies?jobId=${jobId}&limit=500`)
   return items
-    .map(({ id, jobId, runId, datasetId, datasetName, seriesId, createdAt, updatedAt, ...rest }) => rest)
+    .map((item) => Object.fromEntries(Object.entries(item).filter(([field]) => !BY_NATURE.has(field))))
     .toSorted((a, b) => compare(describe(a), describe(b)))
 }
 
-function describe(finding: { metric: string; tags: object; startedAt: string }): string {
+function describe(finding: JsonAnswer): string {
   return `${finding.metric} ${JSON.stringify(finding.tags)} ${finding.startedAt}`
 }
 

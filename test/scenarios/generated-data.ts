@@ -57,7 +57,7 @@ function generateSeries(
 
 /** Names a point, whatever the order of the tags. */
 export function pointKey({ metric, tags }: Pick<GeneratedSeries, 'metric' | 'tags'>, timeMs: number): string {
-  return `${metric} ${JSON.stringify(Object.entries(tags).toSorted())} ${timeMs}`
+  return `${metric} ${JSON.stringify(Object.entries(tags).toSorted(([a], [b]) => (a < b ? -1 : 1)))} ${timeMs}`
 }
 
 /** Cuts data into requests of about the same size: slices of time over all series, in order. */

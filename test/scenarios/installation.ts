@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readFolderOwner } from '../../src/database/data-folder.ts'
 import { findServerProcesses, processMark } from '../../src/database/server-processes.ts'
+import type { JsonAnswer } from '../support/json-answer.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
@@ -117,7 +118,7 @@ export class Installation implements AsyncDisposable {
     return ended
   }
 
-  async request(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }> {
+  async request(method: string, path: string, body?: unknown): Promise<{ status: number; body: JsonAnswer }> {
     const isPoints = typeof body === 'string'
     const response = await fetch(this.#url + path, {
       method,
@@ -134,7 +135,7 @@ export class Installation implements AsyncDisposable {
   }
 
   /** A request that must succeed. */
-  async ask(method: string, path: string, body?: unknown): Promise<any> {
+  async ask(method: string, path: string, body?: unknown): Promise<JsonAnswer> {
     const answer = await this.request(method, path, body)
     if (answer.status >= 300)
       throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
@@ -142,8 +143,8 @@ export class Installation implements AsyncDisposable {
   }
 
   /** All items of a list, page by page. */
-  async list(path: string): Promise<any[]> {
-    const items: any[] = []
+  async list(path: string): Promise<JsonAnswer[]> {
+    const items: JsonAnswer[] = []
     for (let cursor: string | null = ''; cursor !== null;) {
       const page = await this.ask('GET', `${path}${cursor === '' ? '' : `&cursor=${cursor}`}`)
       items.push(...page.items)

@@ -15,7 +15,7 @@ const undisturbed = new Map<string, Promise<Undisturbed>>()
 beforeAll(async () => {
   template = await Installation.create()
   await template.start()
-  expect(await template.stop()).toBe(0)
+  if ((await template.stop()) !== 0) throw new Error(`The template did not end in order: ${template.said}`)
   quiet = await Installation.create(template)
   await quiet.start()
 })
@@ -44,7 +44,9 @@ test.for(seeds)(
     const startedAt = Date.now()
     const actual = await runKilled(installation, plan, expected)
     if (isLong)
-      console.log(JSON.stringify({ plan, report: actual.report, seconds: (Date.now() - startedAt) / 1000 }))
+      process.stdout.write(
+        `${JSON.stringify({ plan, report: actual.report, seconds: (Date.now() - startedAt) / 1000 })}\n`,
+      )
 
     expect(actual.lost, 'acknowledged before the kill').toEqual([])
     expect(actual.points.size).toBe(expected.points.size)

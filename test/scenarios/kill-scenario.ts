@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { uniform } from '../detection/synthetic-series.ts'
+import type { JsonAnswer } from '../support/json-answer.ts'
 import { exportFindings, exportPoints, missingPoints } from './exported.ts'
 import { generateData, type LoadRequest, toRequests } from './generated-data.ts'
 import type { Installation } from './installation.ts'
@@ -225,7 +226,7 @@ async function createJob(
   return job.id
 }
 
-async function lastRun(installation: Installation, jobId: string): Promise<any> {
+async function lastRun(installation: Installation, jobId: string): Promise<JsonAnswer> {
   return (await installation.ask('GET', `/v1/jobs/${jobId}`)).lastRun
 }
 

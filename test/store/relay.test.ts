@@ -63,9 +63,9 @@ test('several relays at once move every event once, in the order in which it was
   const { store, scope } = fixture
   const stores = [store, await fixture.another(), await fixture.another()]
   const COUNT = 1_500
-  let isOver = false
+  const over = new AbortController()
   const relays = stores.map(async (one) => {
-    while (!isOver) await relay(one)
+    while (!over.signal.aborted) await relay(one)
   })
   for (let start = 0; start < COUNT; start += 100)
     await store.transaction(scope, async (unit) => {
@@ -73,7 +73,7 @@ test('several relays at once move every event once, in the order in which it was
         await unit.outbox.add('job', { id: String(number), status: 'pending' })
     })
   await eventually(async () => (await fixture.admin('select from nomaly.outbox limit 1')).length === 0)
-  isOver = true
+  over.abort()
   await Promise.all(relays)
   expect(await published(fixture)).toEqual(Array.from({ length: COUNT }, (_, number) => String(number)))
 })

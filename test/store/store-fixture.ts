@@ -11,9 +11,9 @@ export interface StoreFixture {
   readonly scope: TenantScope
   readonly databaseUrl: string
   /** One more store on the same database, as another process has it. */
-  another(): Promise<Store>
+  readonly another: () => Promise<Store>
   /** Runs statements as superuser. */
-  admin<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
+  readonly admin: <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) => Promise<Row[]>
 }
 
 export async function openTestStore(): Promise<StoreFixture> {

@@ -5,7 +5,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 export interface Fate {
   readonly lost: 'request' | 'answer'
   /** `cut` ends both sides at that moment; `silent` leaves them open, and nothing moves any more. */
-  readonly then: 'cut' | 'silent'
+  readonly next: 'cut' | 'silent'
 }
 
 interface Pair {
@@ -87,11 +87,11 @@ export class TcpProxy implements AsyncDisposable {
       fate = this.#strike?.(sent)
       if (fate !== undefined) this.#strike = undefined
       if (fate?.lost !== 'request') pair.server.write(sent)
-      else if (fate.then === 'cut') end()
+      else if (fate.next === 'cut') end()
     })
     pair.server.on('data', (answer) => {
       if (fate === undefined) client.write(answer)
-      else if (fate.then === 'cut') end()
+      else if (fate.next === 'cut') end()
     })
     for (const socket of [client, pair.server]) socket.on('error', end).on('close', end)
   }

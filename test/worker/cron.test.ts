@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
 import { startDueRuns } from '../../src/workflows/schedule-runs.ts'
+import type { JsonAnswer } from '../support/json-answer.ts'
 import { eventually } from '../support/nomaly.ts'
 import { WorkerFixture } from './worker-fixture.ts'
 
 const EVERY_HOUR = { kind: 'cron', cron: '0 * * * *' }
 
-async function runsOf(fixture: WorkerFixture, jobId: string): Promise<any[]> {
+async function runsOf(fixture: WorkerFixture, jobId: string): Promise<JsonAnswer[]> {
   return (await fixture.ask('GET', `/v1/jobs/${jobId}/runs?limit=100`)).items
 }
 
