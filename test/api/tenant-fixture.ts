@@ -1,0 +1,82 @@
+import type pg from 'pg'
+import { expect } from 'vitest'
+import { eventually, type TestAnswer, type TestNomaly, type TestTenant } from '../support/nomaly.ts'
+import type { TenantThings } from './route-coverage.ts'
+import { dumpTenant } from './tenant-rows.ts'
+
+/** Part of every name that {@link fillTenant} gives: nobody but that tenant may ever read it. */
+export const SECRET = 'nightingale'
+const LISTS = ['/v1/datasets', '/v1/detectors', '/v1/jobs', '/v1/anomalies', '/v1/audit']
+
+/** Gives a tenant one of everything, through the API, and waits until nothing moves any more. */
+export async function fillTenant(
+  nomaly: TestNomaly,
+  admin: pg.Client,
+  tenant: TestTenant,
+): Promise<TenantThings> {
+  const { key } = tenant
+  const post = async (path: string, body: unknown): Promise<TestAnswer['body']> => {
+    const answer = await nomaly.request('POST', path, { key, body })
+    expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300)
+    return answer.body
+  }
+  const get = async (path: string): Promise<TestAnswer['body']> =>
+    (await nomaly.request('GET', path, { key })).body
+  const dataset = await post('/v1/datasets', { name: `${SECRET}-data` })
+  const points = Array.from({ length: 1_000 }, (_, i) => ({
+    time: 1_767_225_600_000 + i * 60_000,
+    metric: `${SECRET}-metric`,
+    tags: { host: `${SECRET}-host` },
+    value: i === 900 ? 1_000 : 100 + ((i * 7919) % 13),
+  }))
+  await post(`/v1/datasets/${dataset.name}/points`, points)
+  const detector = await post('/v1/detectors', { name: `${SECRET} detector`, algorithm: 'robust-z' })
+  const job = await post('/v1/jobs', {
+    name: `${SECRET} job`,
+    dataset: dataset.id,
+    detectorId: detector.id,
+    schedule: { kind: 'streaming' },
+  })
+  const anomaly = await eventually(async () => (await get('/v1/anomalies')).items[0])
+  const apiKey = await post('/v1/keys', { name: `${SECRET} key`, role: 'viewer' })
+  await nomaly.request('PUT', '/v1/webhook', { key, body: { url: `http://127.0.0.1:1/${SECRET}-hook` } })
+  // A second of each, so that lists have a second page and give a cursor out.
+  await post('/v1/datasets', { name: `${SECRET}-more` })
+  await post('/v1/jobs', {
+    dataset: dataset.id,
+    name: `${SECRET} paused`,
+    schedule: { kind: 'cron', cron: '0 0 1 1 *' },
+  })
+  const cursors = new Map<string, string>()
+  for (const path of LISTS) cursors.set(path, (await get(`${path}?limit=1`)).nextCursor ?? '')
+  // Only one anomaly may have been found: its own place is a cursor too.
+  if (cursors.get('/v1/anomalies') === '')
+    cursors.set(
+      '/v1/anomalies',
+      Buffer.from(JSON.stringify(['2099-01-01 00:00:00+00', anomaly.id])).toString('base64url'),
+    )
+  const [series] = (await get(`/v1/datasets/${dataset.id}/series`)).items
+  let dump = ''
+  await eventually(async () => {
+    const now = await dumpTenant(admin, tenant.tenantId)
+    const isStill = now === dump && (await isOutboxEmpty(admin))
+    dump = now
+    return isStill
+  })
+  return {
+    datasetId: dataset.id,
+    datasetName: dataset.name,
+    seriesId: series.id,
+    detectorId: detector.id,
+    jobId: job.id,
+    runId: anomaly.runId,
+    anomalyId: anomaly.id,
+    keyId: apiKey.id,
+    cursor: (path) => cursors.get(path) ?? '',
+  }
+}
+
+async function isOutboxEmpty(admin: pg.Client): Promise<boolean> {
+  const { rowCount } = await admin.query('select from nomaly.outbox limit 1')
+  return rowCount === 0
+}
