@@ -22,13 +22,13 @@ export interface Past {
 }
 
 /** A season must leave at most this share of the error that is left without it. */
-const WORTHWHILE = 0.95
+const WORTHWHILE = 0.9
 
-/** The bins in which a period shows: the recent points where it is too short for those of the whole past. */
+/** The bins in which a period shows: the recent points where they hold it often enough, else the whole past. */
 export function binsFor(past: Past, periodMs: number): Bins {
-  return periodMs < 8 * past.coarse.widthMs && past.fine.widthMs < past.coarse.widthMs
-    ? past.fine
-    : past.coarse
+  const { coarse, fine } = past
+  if (fine.widthMs >= coarse.widthMs) return coarse
+  return periodMs < 4 * coarse.widthMs || 2.6 * periodMs <= fine.values.length * fine.widthMs ? fine : coarse
 }
 
 /** Picks from what the past looks like: a season that predicts better than none, else a mean that follows if the level wanders, else a rolling median. */
@@ -110,6 +110,8 @@ export function worthChanging(next: Choice, now: Choice, past: Past): boolean {
     const repetitions = (values.length * widthMs) / now.season.periodMs
     return Math.abs(ratio - 1) * repetitions > 0.02 + past.stepMs / now.season.periodMs
   }
+  // Wide bins blur a short period more than its multiples.
+  if (ratio > 1.5 && ratio < 4.5 && binsFor(past, now.season.periodMs) !== past.coarse) return false
   if (ratio > 2) return explainsMore(next.season.strength, strength)
   return next.season.strength > strength + 0.2
 }

@@ -20,6 +20,7 @@ export type Channel = (typeof CHANNELS)[number]
 const LARGEST_Z = 1e4
 /** The same while nothing is known of how the values vary, because they never did. */
 const LARGEST_BLIND_Z = 50
+const SINGLE_ERROR = 2e-7
 const USUAL_GAIN = 1 / 512
 const SLOW_GAIN = 1 / 24
 const SLOW_CLIP = 6
@@ -35,6 +36,7 @@ export class DeviationScorer {
   /** What was expected of the last point, and one usual deviation there; NaN while warming up. */
   expected = Number.NaN
   scale = Number.NaN
+  readonly #roundingError: number
   readonly #baseline: Baseline
   readonly #profile: SeasonalProfile | undefined
   readonly #steps = new SortedWindow(STEP_WINDOW)
@@ -48,7 +50,9 @@ export class DeviationScorer {
   #usualLevel = 0
   #usualDeviation = 0
 
-  constructor(baseline: Baseline, profile: SeasonalProfile | undefined) {
+  /** `roundingError`: differences below it mean nothing. */
+  constructor(baseline: Baseline, profile: SeasonalProfile | undefined, roundingError: number) {
+    this.#roundingError = roundingError
     this.#baseline = baseline
     this.#profile = profile
   }
@@ -57,18 +61,18 @@ export class DeviationScorer {
     return this.#baseline.ready && this.#steps.size >= 16
   }
 
-  /** Scores a point and takes it in. `resolution` is the smallest difference between values that means anything; `inflate` multiplies the scores. */
+  /** Scores a point and takes it in. `resolution` is a small but usual difference between values; `inflate` multiplies the scores. */
   take(timeMs: number, value: number, resolution: number, inflate = 1): void {
     const { scores } = this
     const offset = this.#profile?.offset(timeMs) ?? 0
     const spread = this.#profile?.spread(timeMs) ?? 1
-    const level = value - offset
+    const level = Math.fround(value - offset)
     const wasReady = this.ready
     const center = this.#baseline.center
     const amplitude = this.#profile?.amplitude ?? 0
     // On and off, day by day: the step between two states is no measure of precision once the season explains it.
     const grain = amplitude > 0 ? Math.min(resolution / 2, amplitude / 20) : resolution / 2
-    const numeric = Math.max(Math.abs(this.#usualLevel) * 1e-9, 1e-300)
+    const numeric = Math.max(Math.abs(this.#usualLevel) * SINGLE_ERROR, this.#roundingError)
     // Half of the usual deviation: where most values are equal, the others tell the measure.
     const floor = Math.max(grain, amplitude / 200, this.#usualDeviation / 2, numeric)
     this.#usualLevel = Number.isNaN(center) ? value : center

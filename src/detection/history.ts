@@ -1,12 +1,12 @@
 import type { Bins } from './seasonality.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
-const BINS = 1024
+const BINS = 768
 const LONGEST_SPAN_MS = 42 * 86_400_000
 
-/** The past in at most 1,024 equal time bins: bins double in width as the past grows, up to six weeks; then the oldest are dropped. */
+/** The past in at most 768 equal time bins: bins double in width as the past grows, up to six weeks; then the oldest are dropped. */
 export class History {
-  readonly #means = new Float64Array(BINS).fill(Number.NaN)
+  readonly #means = new Float32Array(BINS).fill(Number.NaN)
   #widthMs = 0
   #originMs = 0
   #used = 0
@@ -18,7 +18,11 @@ export class History {
   }
 
   bins(): Bins {
-    return { values: this.#means.slice(0, this.#used), originMs: this.#originMs, widthMs: this.#widthMs }
+    return {
+      values: Float64Array.from(this.#means.subarray(0, this.#used)),
+      originMs: this.#originMs,
+      widthMs: this.#widthMs,
+    }
   }
 
   /** Sets the first width; call once, before the first `add`. */
@@ -47,7 +51,7 @@ export class History {
 
   write(writer: StateWriter): void {
     for (const value of [this.#widthMs, this.#originMs, this.#used, this.#newestCount]) writer.number(value)
-    writer.numbers(this.#means, this.#used)
+    writer.singles(this.#means, this.#used)
   }
 
   read(reader: StateReader): void {
@@ -55,7 +59,7 @@ export class History {
     this.#originMs = reader.number()
     this.#used = reader.number()
     this.#newestCount = reader.number()
-    reader.numbers(this.#means)
+    reader.singles(this.#means)
   }
 
   #halve(): void {

@@ -7,7 +7,12 @@ import { RobustBaseline } from './robust-baseline.ts'
 import { SeasonalProfile } from './seasonal-profile.ts'
 
 /** The scorer for a choice, knowing nothing yet. */
-export function makeScorer(choice: Choice, settings: DetectorSettings, stepMs: number): DeviationScorer {
+export function makeScorer(
+  choice: Choice,
+  settings: DetectorSettings,
+  stepMs: number,
+  roundingError = 1e-30,
+): DeviationScorer {
   const profile =
     choice.season === undefined
       ? undefined
@@ -16,5 +21,5 @@ export function makeScorer(choice: Choice, settings: DetectorSettings, stepMs: n
     choice.algorithm === 'ewma'
       ? new EwmaBaseline(parameterOf(settings, 'alpha'))
       : new RobustBaseline(parameterOf(settings, 'window'))
-  return new DeviationScorer(baseline, profile)
+  return new DeviationScorer(baseline, profile, roundingError)
 }

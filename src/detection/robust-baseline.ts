@@ -10,7 +10,7 @@ const FAR = 3.5
  */
 export class RobustBaseline implements Baseline {
   readonly #window: SortedWindow
-  readonly #run: Float64Array
+  readonly #run: Float32Array
   readonly #minimum: number
   #runLength = 0
   #runSide = 0
@@ -18,7 +18,7 @@ export class RobustBaseline implements Baseline {
 
   constructor(window: number) {
     this.#window = new SortedWindow(window)
-    this.#run = new Float64Array(Math.max(8, Math.min(48, Math.round(window / 6))))
+    this.#run = new Float32Array(Math.max(8, Math.min(48, Math.round(window / 6))))
     this.#minimum = Math.min(24, window)
   }
 
@@ -47,14 +47,14 @@ export class RobustBaseline implements Baseline {
 
   write(writer: StateWriter): void {
     this.#window.write(writer)
-    writer.numbers(this.#run, this.#runLength)
+    writer.singles(this.#run, this.#runLength)
     writer.number(this.#runSide)
     writer.number(this.#usualScale)
   }
 
   read(reader: StateReader): void {
     this.#window.read(reader)
-    this.#runLength = reader.numbers(this.#run)
+    this.#runLength = reader.singles(this.#run)
     this.#runSide = reader.number()
     this.#usualScale = reader.number()
   }

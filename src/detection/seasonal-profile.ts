@@ -1,3 +1,4 @@
+import { fromBrief, toBrief } from './brief-number.ts'
 import type { Bins } from './seasonality.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
@@ -10,13 +11,13 @@ export class SeasonalProfile {
   readonly periodMs: number
   readonly #phases: number
   readonly #centers: Float32Array
-  readonly #liveliness: Float32Array
+  readonly #liveliness: Uint16Array
   readonly #gain: number
   /** Whether a phase holds several points, so that its centre must not stand for all of them. */
   readonly #smooth: boolean
   /** The least that was left unexplained at each phase in so many repetitions in a row, always on the same side. */
-  readonly #runErrors: Float32Array
-  readonly #runLengths: Float32Array
+  readonly #runErrors: Uint16Array
+  readonly #runLengths: Uint8Array
   #amplitude = 0
   #passing = -1
   #passSum = 0
@@ -27,9 +28,9 @@ export class SeasonalProfile {
     this.periodMs = periodMs
     this.#phases = phasesOf(periodMs, stepMs)
     this.#centers = new Float32Array(this.#phases)
-    this.#liveliness = new Float32Array(this.#phases).fill(1)
-    this.#runErrors = new Float32Array(this.#phases)
-    this.#runLengths = new Float32Array(this.#phases)
+    this.#liveliness = new Uint16Array(this.#phases).fill(toBrief(1))
+    this.#runErrors = new Uint16Array(this.#phases)
+    this.#runLengths = new Uint8Array(this.#phases)
     this.#gain = gain
     this.#smooth = periodMs / this.#phases > 1.5 * stepMs
   }
@@ -69,7 +70,7 @@ export class SeasonalProfile {
 
   /** How lively this phase is compared to all, around 1. */
   spread(timeMs: number): number {
-    return this.#liveliness[Math.floor(this.#position(timeMs))]!
+    return fromBrief(this.#liveliness[Math.floor(this.#position(timeMs))]!)
   }
 
   /** Takes in how far the value lay from what was expected (`residual`), and that in scales (`z`). */
@@ -79,10 +80,10 @@ export class SeasonalProfile {
     const clipped = size > CLIP ? residual * (CLIP / size) : residual
     this.#centers[phase]! += this.#gain * clipped
     this.#pass(phase, residual, z)
-    const spread = this.#liveliness[phase]!
+    const spread = fromBrief(this.#liveliness[phase]!)
     // For a normal distribution the mean of |z| is 0.8.
     const seen = (Math.min(size, CLIP) * spread) / 0.8
-    this.#liveliness[phase] = Math.max(0.5, Math.min(8, spread + 0.5 * this.#gain * (seen - spread)))
+    this.#liveliness[phase] = toBrief(Math.max(0.5, Math.min(8, spread + 0.5 * this.#gain * (seen - spread))))
   }
 
   /**
@@ -107,10 +108,10 @@ export class SeasonalProfile {
       this.#runLengths[phase] = 0
       return
     }
-    const before = this.#runLengths[phase] === 0 ? 0 : this.#runErrors[phase]!
+    const before = this.#runLengths[phase] === 0 ? 0 : fromBrief(this.#runErrors[phase]!)
     const again = error * before > 0
     const least = again && Math.abs(before) < Math.abs(error) ? before : error
-    this.#runErrors[phase] = least
+    this.#runErrors[phase] = toBrief(least)
     this.#runLengths[phase] = again ? this.#runLengths[phase]! + 1 : 1
     if (this.#runLengths[phase]! < REPEATS) return
     this.#centers[phase]! += least
@@ -118,15 +119,35 @@ export class SeasonalProfile {
   }
 
   write(writer: StateWriter): void {
-    for (const phases of [this.#centers, this.#liveliness, this.#runErrors, this.#runLengths])
-      writer.singles(phases, this.#phases)
+    writer.singles(this.#centers, this.#phases)
+    writer.briefs(this.#liveliness, this.#phases)
+    // Most phases are in no run: only those that are in one are kept.
+    const inRun = [...this.#runLengths.keys()].filter((phase) => this.#runLengths[phase]! > 0)
+    writer.briefs(Uint16Array.from(inRun), inRun.length)
+    writer.briefs(
+      Uint16Array.from(inRun, (phase) => this.#runErrors[phase]!),
+      inRun.length,
+    )
+    writer.briefs(
+      Uint16Array.from(inRun, (phase) => this.#runLengths[phase]!),
+      inRun.length,
+    )
     for (const value of [this.#amplitude, this.#passing, this.#passSum, this.#passZ, this.#passCount])
       writer.number(value)
   }
 
   read(reader: StateReader): void {
-    for (const phases of [this.#centers, this.#liveliness, this.#runErrors, this.#runLengths])
-      reader.singles(phases)
+    reader.singles(this.#centers)
+    reader.briefs(this.#liveliness)
+    const column = (): Uint16Array => new Uint16Array(this.#phases)
+    const [inRun, errors, lengths] = [column(), column(), column()]
+    const runs = reader.briefs(inRun)
+    reader.briefs(errors)
+    reader.briefs(lengths)
+    for (let i = 0; i < runs; i++) {
+      this.#runErrors[inRun[i]!] = errors[i]!
+      this.#runLengths[inRun[i]!] = lengths[i]!
+    }
     this.#amplitude = reader.number()
     this.#passing = reader.number()
     this.#passSum = reader.number()

@@ -5,6 +5,8 @@ import type { StateReader, StateWriter } from './state-codec.ts'
 /** What a `Date` can hold. */
 const LARGEST_TIME_MS = 8.64e15
 const LARGEST_VALUE = 1e150
+const LARGEST_SCALED = 1e30
+const SMALL_QUANTILE = 0.1
 
 /** Lets in what can be judged, and knows how a series arrives: its usual step, the smallest difference between values, whether it is a counter. */
 export class SeriesIntake {
@@ -18,8 +20,10 @@ export class SeriesIntake {
   #lowest = Number.POSITIVE_INFINITY
   #previous = Number.NaN
   #previousMs = Number.NaN
+  readonly #differences = new SortedWindow(63)
   #resolution = 0
-  #nextResolution = Number.POSITIVE_INFINITY
+  #unit = 1
+  #reference = 0
 
   /** Points let in. */
   get count(): number {
@@ -50,9 +54,31 @@ export class SeriesIntake {
     return this.#counter
   }
 
-  /** The smallest difference between neighbours before the last point; 0 while there was none. */
+  /** A small but usual difference between neighbours that differ, in units of {@link scaled}, before the last point; 0 while there was none. */
   get resolution(): number {
     return this.#resolution
+  }
+
+  /** Differences below this, in units of {@link scaled}, are rounding errors of the values. */
+  get roundingError(): number {
+    return Math.max((Math.abs(this.#reference) / this.#unit) * 1e-11, 1e-30)
+  }
+
+  /** A value in the series' own unit, about its usual spread, and from its usual level: exact in single precision. */
+  scaled(analysed: number): number {
+    return Math.fround(
+      Math.max(-LARGEST_SCALED, Math.min(LARGEST_SCALED, (analysed - this.#reference) / this.#unit)),
+    )
+  }
+
+  /** The value that {@link scaled} made this of. */
+  unscaled(scaled: number): number {
+    return scaled * this.#unit + this.#reference
+  }
+
+  /** The same for a difference. */
+  unscaledDifference(scaled: number): number {
+    return scaled * this.#unit
   }
 
   /** Whether much was missing just before the last point. */
@@ -77,10 +103,17 @@ export class SeriesIntake {
     return Math.max(-LARGEST_VALUE, Math.min(LARGEST_VALUE, value))
   }
 
-  /** Decides from the first values what kind of series this is. */
+  /** Decides from the first values what kind of series this is, and in which unit it is best looked at. */
   begin(values: Float64Array): void {
     this.#stepMs = this.#intervals.quantile(0.5)
     this.#counter = looksLikeCounter(values, values.length)
+    const seen = this.#counter ? values.slice(1).map((value, i) => Math.max(0, value - values[i]!)) : values
+    const ascending = seen.toSorted()
+    const at = (q: number): number => ascending[Math.floor(q * (ascending.length - 1))]!
+    this.#reference = at(0.5)
+    const size = at(0.9) / 2 - at(0.1) / 2 || Math.abs(this.#reference) || 1
+    // A power of two divides without rounding.
+    this.#unit = 2 ** Math.max(-1000, Math.min(1000, Math.round(Math.log2(size))))
   }
 
   /** What is judged: the value itself, or for a counter its growth over one usual step; undefined where there is none (the first point, a reset). */
@@ -92,9 +125,9 @@ export class SeriesIntake {
     if (this.#counter) {
       return Number.isNaN(before) || value < before ? undefined : ((value - before) / passedMs) * this.#stepMs
     }
-    this.#resolution = Number.isFinite(this.#nextResolution) ? this.#nextResolution : 0
-    const difference = Math.abs(value - before)
-    if (difference > 0 && difference < this.#nextResolution) this.#nextResolution = difference
+    this.#resolution = this.#differences.size === 0 ? 0 : this.#differences.quantile(SMALL_QUANTILE)
+    const difference = Math.abs(value - before) / this.#unit
+    if (difference > 0) this.#differences.push(Math.min(LARGEST_SCALED, difference))
     return value
   }
 
@@ -110,9 +143,10 @@ export class SeriesIntake {
     ])
       writer.number(value)
     writer.flag(this.#counter)
-    for (const value of [this.#previous, this.#previousMs, this.#resolution, this.#nextResolution]) {
+    for (const value of [this.#previous, this.#previousMs, this.#resolution, this.#unit, this.#reference]) {
       writer.number(value)
     }
+    this.#differences.write(writer)
   }
 
   read(reader: StateReader): void {
@@ -127,6 +161,8 @@ export class SeriesIntake {
     this.#previous = reader.number()
     this.#previousMs = reader.number()
     this.#resolution = reader.number()
-    this.#nextResolution = reader.number()
+    this.#unit = reader.number()
+    this.#reference = reader.number()
+    this.#differences.read(reader)
   }
 }

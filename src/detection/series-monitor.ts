@@ -16,6 +16,7 @@ import { RecentPoints } from './recent-points.ts'
 import { replayPast } from './replay-past.ts'
 import { SeriesIntake } from './series-intake.ts'
 import { StateReader, StateWriter } from './state-codec.ts'
+import type { WrittenState } from './state-codec.ts'
 
 export type { Algorithm, DetectorSettings, FalseAlarmBudget } from './detector-settings.ts'
 export type { BandColumns, Finding, Severity } from './finding.ts'
@@ -25,10 +26,8 @@ const FIRST_POINTS = 48
 const ALGORITHM_CODES: readonly ConcreteAlgorithm[] = ['robust-z', 'ewma', 'seasonal-residual']
 
 /** The state of a monitor as plain JSON; what is inside is nobody's business but this version's. */
-export interface MonitorSnapshot {
+export interface MonitorSnapshot extends WrittenState {
   readonly version: number
-  readonly numbers: string
-  readonly singles: string
 }
 
 /** What was picked for the series, and why in one sentence. */
@@ -138,9 +137,10 @@ export class SeriesMonitor {
     }
     const analysed = this.#intake.analyse(timeMs, value)
     if (analysed === undefined) return
-    this.#history.add(timeMs, analysed)
+    const scaled = this.#intake.scaled(analysed)
+    this.#history.add(timeMs, scaled)
     if (count >= this.#nextCheck) this.#reconsider()
-    this.#recent.add(timeMs, analysed)
+    this.#recent.add(timeMs, scaled)
     this.#judgePoint(timeMs, value, analysed, found)
   }
 
@@ -151,7 +151,7 @@ export class SeriesMonitor {
     this.#recent.begin(this.#firstTimes[0]!, this.#intake.stepMs)
     for (let i = 0; i < FIRST_POINTS; i++) {
       const analysed = this.#intake.analyse(this.#firstTimes[i]!, this.#firstValues[i]!)
-      if (analysed !== undefined) this.#history.add(this.#firstTimes[i]!, analysed)
+      if (analysed !== undefined) this.#history.add(this.#firstTimes[i]!, this.#intake.scaled(analysed))
     }
     this.#reconsider()
   }
@@ -164,7 +164,7 @@ export class SeriesMonitor {
     if (this.#choice !== undefined && !worthChanging(next, this.#choice, past)) return
     this.#choice = next
     this.#chosenStepMs = stepMs
-    this.#scorer = makeScorer(next, this.#settings, stepMs)
+    this.#scorer = makeScorer(next, this.#settings, stepMs, this.#intake.roundingError)
     replayPast(this.#scorer, this.#judge, past, this.#recent, next, this.#intake.resolution)
   }
 
@@ -180,7 +180,7 @@ export class SeriesMonitor {
       this.#changed = false
     }
     if (this.#intake.afterGap) scorer.forgetPrevious()
-    scorer.take(timeMs, analysed, this.#intake.resolution)
+    scorer.take(timeMs, this.#intake.scaled(analysed), this.#intake.resolution)
     if (!wasReady) return
     const verdict = this.#judge.judge(scorer.scores, rate)
     if (this.#judge.ready) this.#band = this.#bandAt(value, analysed)
@@ -212,7 +212,8 @@ export class SeriesMonitor {
   }
 
   #bandAt(value: number, analysed: number): Band {
-    const { expected, scale } = this.#scorer!
+    const expected = this.#intake.unscaled(this.#scorer!.expected)
+    const scale = this.#intake.unscaledDifference(this.#scorer!.scale)
     const rate = this.#alarmRate
     // A counter is judged by its growth, and shown where it would have grown to.
     const shift = this.#intake.counter ? value - analysed : 0
@@ -276,7 +277,7 @@ export class SeriesMonitor {
     this.#recent.read(reader)
     this.#judge.read(reader)
     this.#events.read(reader)
-    this.#scorer = makeScorer(this.#choice, this.#settings, this.#chosenStepMs)
+    this.#scorer = makeScorer(this.#choice, this.#settings, this.#chosenStepMs, this.#intake.roundingError)
     this.#scorer.read(reader)
   }
 }

@@ -1,25 +1,26 @@
 import type { StateReader, StateWriter } from './state-codec.ts'
 
-/** The last `capacity` values, also kept in order, so that any quantile costs nothing; a push costs one binary search and one memory move. */
+/** The last `capacity` values in single precision, also kept in order, so that any quantile costs nothing; a push costs one binary search and one memory move. */
 export class SortedWindow {
   readonly capacity: number
-  readonly #ring: Float64Array
-  readonly #sorted: Float64Array
+  readonly #ring: Float32Array
+  readonly #sorted: Float32Array
   #size = 0
   #next = 0
 
   constructor(capacity: number) {
     this.capacity = capacity
-    this.#ring = new Float64Array(capacity)
-    this.#sorted = new Float64Array(capacity)
+    this.#ring = new Float32Array(capacity)
+    this.#sorted = new Float32Array(capacity)
   }
 
   get size(): number {
     return this.#size
   }
 
-  /** `value` must be finite. */
-  push(value: number): void {
+  /** Must be finite, also in single precision. */
+  push(exact: number): void {
+    const value = Math.fround(exact)
     const sorted = this.#sorted
     const to = this.#lowerBound(value)
     if (this.#size < this.capacity) {
@@ -59,14 +60,14 @@ export class SortedWindow {
 
   write(writer: StateWriter): void {
     const oldest = this.#size < this.capacity ? 0 : this.#next
-    const inOrder = new Float64Array(this.#size)
+    const inOrder = new Float32Array(this.#size)
     for (let i = 0; i < this.#size; i++) inOrder[i] = this.#ring[(oldest + i) % this.capacity]!
-    writer.numbers(inOrder)
+    writer.singles(inOrder, this.#size)
   }
 
   read(reader: StateReader): void {
-    const inOrder = new Float64Array(this.capacity)
-    const length = reader.numbers(inOrder)
+    const inOrder = new Float32Array(this.capacity)
+    const length = reader.singles(inOrder)
     this.clear()
     for (let i = 0; i < length; i++) this.push(inOrder[i]!)
   }

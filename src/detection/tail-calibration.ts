@@ -1,17 +1,19 @@
+import { fromBrief, toBrief } from './brief-number.ts'
 import { fitPareto, paretoExcess, paretoSurvival } from './pareto-tail.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
 const LEVEL = 0.02
 const BURN_IN = 50
-const KEPT = 500
+const KEPT = 200
 const MEMORY_POINTS = 20_000
 const RUN_POINTS = 10
 const SMALLEST_SHAPE = -0.1
 const LARGEST_SHAPE = 0.8
 /** How many of the largest scores tell how the far tail goes on, and what is believed of it before: as many scores as the prior weighs. */
 const TOP = 16
-const PRIOR_FAR_SHAPE = 0.3
+const PRIOR_FAR_SHAPE = 0.4
 const PRIOR_FAR_WEIGHT = 5
+const LARGEST_FAR_SHAPE = 0.6
 
 /**
  * Turns any score into how rarely one so high starts an event while all is well: a streaming extreme-value tail (SPOT, Siffer et al., KDD 2017) whose
@@ -19,7 +21,7 @@ const PRIOR_FAR_WEIGHT = 5
  */
 export class TailCalibration {
   readonly #smallestScale: number
-  readonly #excesses = new Float32Array(KEPT)
+  readonly #excesses = new Uint16Array(KEPT)
   readonly #first = new Float32Array(BURN_IN)
   #size = 0
   #next = 0
@@ -88,7 +90,7 @@ export class TailCalibration {
   }
 
   write(writer: StateWriter): void {
-    writer.singles(this.#excesses, this.#size)
+    writer.briefs(this.#excesses, this.#size)
     writer.singles(this.#first, Math.min(BURN_IN, this.#points >= BURN_IN ? 0 : this.#points))
     for (const value of [this.#size, this.#next, this.#points, this.#exceedances, this.#clusters])
       writer.number(value)
@@ -99,7 +101,7 @@ export class TailCalibration {
   }
 
   read(reader: StateReader): void {
-    reader.singles(this.#excesses)
+    reader.briefs(this.#excesses)
     reader.singles(this.#first)
     this.#size = reader.number()
     this.#next = reader.number()
@@ -148,7 +150,7 @@ export class TailCalibration {
     if (this.#sinceExceedance >= RUN_POINTS) this.#clusters++
     this.#sinceExceedance = 0
     this.#largest = Math.max(this.#largest, this.#level + excess)
-    this.#excesses[this.#next] = excess
+    this.#excesses[this.#next] = toBrief(excess)
     this.#next = (this.#next + 1) % KEPT
     if (this.#size < KEPT) this.#size++
     if (this.#points >= BURN_IN && --this.#untilFit <= 0) this.#fit()
@@ -157,7 +159,7 @@ export class TailCalibration {
   #fit(): void {
     this.#untilFit = Math.max(1, Math.floor(this.#size / 12))
     if (this.#size === 0) return
-    const ascending = Float64Array.from(this.#excesses.subarray(0, this.#size).toSorted())
+    const ascending = Float64Array.from(this.#excesses.subarray(0, this.#size).toSorted(), fromBrief)
     const fit = fitPareto(ascending)
     this.#scale = Math.max(fit.scale, this.#smallestScale)
     this.#shape = Math.min(LARGEST_SHAPE, Math.max(SMALLEST_SHAPE, fit.shape))
@@ -169,14 +171,15 @@ export class TailCalibration {
    * in a tail that goes on for ever where there are two kinds of points; beyond the largest score ever seen, both must allow it.
    */
   #lookFar(ascending: Float64Array): void {
-    const top = Math.min(TOP, ascending.length - 1)
+    // A quarter of the excesses is tail, the rest is bulk.
+    const top = Math.min(TOP, Math.floor(ascending.length / 4))
     this.#largest = this.#level + ascending.at(-1)!
-    const least = this.#level + ascending[ascending.length - 1 - top]!
+    const least = 4 * this.#smallestScale
+    const score = (i: number): number => Math.max(least, this.#level + ascending[i]!)
+    const first = ascending.length - top
     let sum = 0
-    if (least > 0) {
-      for (let i = ascending.length - top; i < ascending.length; i++)
-        sum += Math.log((this.#level + ascending[i]!) / least)
-    } else sum = top * PRIOR_FAR_SHAPE
-    this.#farShape = (sum + PRIOR_FAR_WEIGHT * PRIOR_FAR_SHAPE) / (top + PRIOR_FAR_WEIGHT)
+    for (let i = first; i < ascending.length; i++) sum += Math.log(score(i) / score(first - 1))
+    const shape = (sum + PRIOR_FAR_WEIGHT * PRIOR_FAR_SHAPE) / (top + PRIOR_FAR_WEIGHT)
+    this.#farShape = Math.min(LARGEST_FAR_SHAPE, shape)
   }
 }
