@@ -58,13 +58,13 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     genReqId: () => randomUUID(),
     // Checked together with what the header names, so that its absence is answered like everything else.
     http: { requireHostHeader: false },
-    frameworkErrors: answerBadPath as never,
+    frameworkErrors: answerBadPath,
     clientErrorHandler: answerBadHttp,
     // Those who keep a connection open are told to leave while the process ends.
     forceCloseConnections: 'idle',
   }) as unknown as Api
   app.setValidatorCompiler(compileValidator as never)
-  registerProblemDetails(app as never)
+  registerProblemDetails(app)
   await app.register(cookie)
   await app.register(helmet, {
     contentSecurityPolicy: {
@@ -94,7 +94,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
       })
     },
   })
-  registerAuthentication(app as never, { identities: store.identities, allowedHosts: options.allowedHosts })
+  registerAuthentication(app, { identities: store.identities, allowedHosts: options.allowedHosts })
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
     metrics.requestSeconds.observe(
@@ -109,12 +109,12 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   await registerOpenApi(app, options.version)
 
   await app.register(async (scope) => {
-    acceptPointFormats(scope as never)
-    registerPointRoutes(scope as never, store, config, metrics.pointsInserted)
-    registerDetectRoutes(scope as never, config)
+    acceptPointFormats(scope)
+    registerPointRoutes(scope, store, config, metrics.pointsInserted)
+    registerDetectRoutes(scope, config)
   })
   await app.register(async (scope) => {
-    acceptEmptyJson(scope as never)
+    acceptEmptyJson(scope)
     const routes = scope as unknown as Api
     registerAccountRoutes(routes, store, options.version, config.publicUrl?.startsWith('https:') === true)
     registerDatasetRoutes(routes, store)
@@ -140,6 +140,6 @@ function acceptEmptyJson(app: Api): void {
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined)
-    else parse(request, body as string, done)
+    else void parse(request, body as string, done)
   })
 }

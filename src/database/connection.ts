@@ -43,11 +43,11 @@ export class Connection {
         pool: {
           // The client belongs to the transaction: kysely borrows it and never closes it.
           connect: async () => ({
-            query: this.client.query.bind(this.client) as never,
+            query: this.client.query.bind(this.client),
             release: () => {},
           }),
           end: async () => {},
-          options: {} as never,
+          options: {},
         },
       }),
     }).withSchema('nomaly')

@@ -168,7 +168,7 @@ async function secret(folder: string, name: string): Promise<string> {
     await adopt(folder, draft)
     // A link never replaces: of two first uses at once, both get the secret of the one that came first.
     await link(draft, path)
-      .finally(() => rm(draft, { force: true }))
+      .finally(async () => rm(draft, { force: true }))
       .catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error
       })

@@ -150,8 +150,7 @@ function explainInitialization(cause: Error & { code?: unknown; stderr?: string 
   const last =
     said
       .split('\n')
-      .filter((line) => line.includes('error:'))
-      .at(-1) ?? said.split('\n').at(-1)
+      .findLast((line) => line.includes('error:')) ?? said.split('\n').at(-1)
   return new NomalyError('unavailable', `The database could not be created: ${last}`, {
     hint: 'Mend what the message names and start again, or set DATABASE_URL to a PostgreSQL server, 15 or newer.',
     cause,

@@ -196,7 +196,7 @@ export async function resetPassword(files: ServerFiles, password: string): Promi
     ...identityOf(account),
   })
   const ended = once(child, 'exit')
-  child.stdin!.end(`alter role postgres password '${password}'\n`)
+  child.stdin.end(`alter role postgres password '${password}'\n`)
   await ended
 }
 
@@ -231,8 +231,7 @@ async function explainFailure(
   if (/lock file "postmaster.pid" already exists/.test(said)) return new DirectoryTaken(said)
   const fatal = said
     .split('\n')
-    .filter((line) => /FATAL|PANIC|error:/.test(line))
-    .at(-1)
+    .findLast((line) => /FATAL|PANIC|error:/.test(line))
   const reason = fatal?.replace(/^.*?(?:FATAL|PANIC|error): +/, '') ?? ended
   const hint = /no space left/i.test(said)
     ? 'Free some space on that disk and start again; nothing that was saved is lost.'

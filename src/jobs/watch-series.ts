@@ -51,5 +51,5 @@ function settingsOf({ algorithm, parameters, budget }: Detector): DetectorSettin
 
 // JSONB does not keep the order of keys.
 function sorted({ algorithm, parameters, budget }: DetectorSettings): unknown {
-  return [algorithm, Object.entries(parameters).toSorted(), budget.alarms, budget.perSeconds]
+  return [algorithm, Object.entries(parameters).toSorted(([a], [b]) => (a < b ? -1 : 1)), budget.alarms, budget.perSeconds]
 }

@@ -163,7 +163,7 @@ it('gives each column exactly one part, and a sentence', () => {
     'time | host | cpu | note | id\n2026-01-01 | a | 1 | x1 | 7\n2026-01-01 | b | 2 | x2 | 8\n2026-01-02 | a | 3 | x3 | 3',
   )
   const parts = [plan.time!, ...plan.values, ...plan.tags, ...plan.ignored]
-  expect(parts.map(({ index }) => index).toSorted()).toEqual([0, 1, 2, 3, 4])
+  expect(parts.map(({ index }) => index).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4])
   for (const { reason } of parts) expect(reason).toMatch(/^[A-Z].*\.$/)
   expect(JSON.parse(JSON.stringify(plan))).toEqual({ ...plan, metric: undefined })
 })

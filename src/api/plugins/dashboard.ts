@@ -30,8 +30,8 @@ export async function registerDashboard(app: Api, directory: string): Promise<vo
       ? 'The dashboard is not built: run `npm run build:dashboard`.'
       : 'The reference of all routes is at /docs.'
     return sendProblem(
-      request as never,
-      reply as never,
+      request,
+      reply,
       new NomalyError('not_found', `There is nothing at ${path.slice(0, 200)}.`, { hint }),
     )
   })

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 import type { PageRequest } from '../../database/paging.ts'
 import { invalidField } from '../../errors.ts'
 import { POINT_LIMITS } from '../../metrics/metrics-engine.ts'
@@ -51,7 +51,7 @@ export const PageQuery = {
 
 /** The schema of one page of a list. */
 // eslint-disable-next-line typescript/explicit-function-return-type -- the schema's type is that of the item's
-export function pageOf<T extends import('typebox').TSchema>(item: T) {
+export function pageOf<T extends TSchema>(item: T) {
   return Type.Object({ items: Type.Array(item), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 }
 

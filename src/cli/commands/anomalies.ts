@@ -108,7 +108,7 @@ export function registerAnomalies(program: Command): void {
     description: 'Shows one anomaly with its explanation.',
     examples: [['nomaly anomalies show 3f0c2b1e-…', 'ids stand in the list']],
     async run(client, { output }, id) {
-      printItem(output, await client.get<Anomaly>(anomalyPath(id!)), FIELDS)
+      printItem(output, await client.get<Anomaly>(anomalyPath(id)), FIELDS)
     },
   })
   for (const [verb, [description, note]] of Object.entries(VERBS)) {
@@ -118,7 +118,7 @@ export function registerAnomalies(program: Command): void {
       examples: [[`nomaly anomalies ${verb} 3f0c2b1e-… --note "${note}"`, 'with a note']],
       async run(client, flags, id) {
         const body = flags.note === undefined ? {} : { note: flags.note }
-        printItem(flags.output, await client.post<Anomaly>(`${anomalyPath(id!)}/${verb}`, body), FIELDS)
+        printItem(flags.output, await client.post<Anomaly>(`${anomalyPath(id)}/${verb}`, body), FIELDS)
       },
     })
   }

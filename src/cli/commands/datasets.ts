@@ -47,7 +47,7 @@ export function registerDatasets(program: Command): void {
     description: 'Shows one dataset, by name or id.',
     examples: [['nomaly datasets show servers', 'its series, its newest point']],
     async run(client, { output }, dataset) {
-      printItem(output, await client.get<Dataset>(datasetPath(dataset!)), FIELDS)
+      printItem(output, await client.get<Dataset>(datasetPath(dataset)), FIELDS)
     },
   })
   addRemote<RemoteFlags & { description?: string; retention: string }>(datasets, 'create <name>', {
@@ -72,7 +72,7 @@ export function registerDatasets(program: Command): void {
     examples: [['nomaly datasets delete servers --yes', 'without asking']],
     async run(client, flags, dataset) {
       await confirm(`Delete dataset "${dataset}" with all its points, jobs and anomalies?`, flags)
-      await client.delete(datasetPath(dataset!))
+      await client.delete(datasetPath(dataset))
       if (flags.output === 'table') print(`Deleted dataset "${dataset}".`)
     },
   })

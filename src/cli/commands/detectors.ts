@@ -98,7 +98,7 @@ export function registerDetectors(program: Command): void {
     examples: [['nomaly detectors delete 3f0c2b1e-… --yes', 'without asking']],
     async run(client, flags, id) {
       await confirm(`Delete detector ${id}?`, flags)
-      await client.delete(`/v1/detectors/${encodeURIComponent(id!)}`)
+      await client.delete(`/v1/detectors/${encodeURIComponent(id)}`)
       if (flags.output === 'table') print(`Deleted detector ${id}.`)
     },
   })

@@ -38,7 +38,7 @@ export function registerIngest(program: Command): void {
       ['tail -f metrics.ndjson | nomaly ingest - --dataset live -f ndjson', 'from a pipe'],
     ],
     async run(client, flags, path) {
-      await interruptible((signal) => ingest(client, flags, path!, signal))
+      await interruptible((signal) => ingest(client, flags, path, signal))
     },
   })
 }
@@ -109,7 +109,7 @@ function printReport(
 ): void {
   printRejected(report)
   const parts = [paint('bold', `${count(report.inserted, 'point')} inserted`)]
-  if (report.duplicates > 0) parts.push(`${count(report.duplicates, 'duplicate')}`)
+  if (report.duplicates > 0) parts.push((count(report.duplicates, 'duplicate')))
   if (report.conflicting > 0) {
     parts.push(
       paint('yellow', `${report.conflicting.toLocaleString('en-US')} conflicting (the first value was kept)`),

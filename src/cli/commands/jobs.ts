@@ -95,7 +95,7 @@ export function registerJobs(program: Command): void {
     description: 'Shows one job.',
     examples: [['nomaly jobs show 3f0c2b1e-…', 'ids stand in the list']],
     async run(client, { output }, id) {
-      printItem(output, await client.get<Job>(jobPath(id!)), FIELDS)
+      printItem(output, await client.get<Job>(jobPath(id)), FIELDS)
     },
   })
   addRemote<CreateFlags>(jobs, 'create <dataset>', {
@@ -127,7 +127,7 @@ export function registerJobs(program: Command): void {
     description: 'Runs a job now.',
     examples: [['nomaly jobs run 3f0c2b1e-…', 'beside its schedule']],
     async run(client, { output }, id) {
-      const run = await client.post<Run>(`${jobPath(id!)}/runs`)
+      const run = await client.post<Run>(`${jobPath(id)}/runs`)
       printItem(output, run, [
         ['Run', (item) => item.id],
         ['Status', (item) => item.status],
@@ -141,7 +141,7 @@ export function registerJobs(program: Command): void {
       ['nomaly jobs watch 3f0c2b1e-… -o ndjson', 'a line of JSON an anomaly'],
     ],
     async run(client, { output }, id) {
-      await interruptible((signal) => watchJob(client, id!, output, signal))
+      await interruptible((signal) => watchJob(client, id, output, signal))
     },
   })
   for (const [verb, description] of [
@@ -153,7 +153,7 @@ export function registerJobs(program: Command): void {
       description,
       examples: [[`nomaly jobs ${verb} 3f0c2b1e-…`, 'ids stand in the list']],
       async run(client, { output }, id) {
-        printItem(output, await client.post<Job>(`${jobPath(id!)}/${verb}`), FIELDS)
+        printItem(output, await client.post<Job>(`${jobPath(id)}/${verb}`), FIELDS)
       },
     })
   }
@@ -163,7 +163,7 @@ export function registerJobs(program: Command): void {
     examples: [['nomaly jobs delete 3f0c2b1e-… --yes', 'without asking']],
     async run(client, flags, id) {
       await confirm(`Delete job ${id} with its anomalies?`, flags)
-      await client.delete(jobPath(id!))
+      await client.delete(jobPath(id))
       if (flags.output === 'table') print(`Deleted job ${id}.`)
     },
   })

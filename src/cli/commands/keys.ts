@@ -61,7 +61,7 @@ export function registerKeys(program: Command): void {
     examples: [['nomaly keys revoke 3f0c2b1e-… --yes', 'ids stand in the list']],
     async run(client, flags, id) {
       await confirm(`Revoke key ${id}? What uses it stops working.`, flags)
-      await client.delete(`/v1/keys/${encodeURIComponent(id!)}`)
+      await client.delete(`/v1/keys/${encodeURIComponent(id)}`)
       if (flags.output === 'table') print(`Revoked key ${id}.`)
     },
   })

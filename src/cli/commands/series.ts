@@ -28,7 +28,7 @@ export function registerSeries(program: Command): void {
     ],
     async run(client, { output, limit, metric, tag }, dataset) {
       const tags = tag === undefined ? undefined : JSON.stringify(tag)
-      const items = await client.list<SeriesEntry>(`${datasetPath(dataset!)}/series`, { metric, tags }, limit)
+      const items = await client.list<SeriesEntry>(`${datasetPath(dataset)}/series`, { metric, tags }, limit)
       printItems(
         output,
         items,
