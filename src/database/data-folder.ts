@@ -167,11 +167,13 @@ async function secret(folder: string, name: string): Promise<string> {
     await writeDurably(draft, `${made}\n`)
     await adopt(folder, draft)
     // A link never replaces: of two first uses at once, both get the secret of the one that came first.
-    await link(draft, path)
-      .finally(async () => rm(draft, { force: true }))
-      .catch(async (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'EEXIST') throw error
-      })
+    try {
+      await link(draft, path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      await rm(draft, { force: true })
+    }
     await syncFolder(dirname(path))
     return (await readFile(path, 'utf8')).trim()
   } catch (error) {
