@@ -91,7 +91,6 @@ export async function runKilled(
 ): Promise<{
   points: ReadonlyMap<string, number>
   findings: readonly object[]
-  lost: string[]
   report: KillReport
 }> {
   const random = uniform(plan.seed * 40_503 + 1)
@@ -121,6 +120,7 @@ export async function runKilled(
   const acknowledged = [...load.acknowledged]
   const expected = new Map(acknowledged.flatMap(({ points }) => [...points]))
   const lost = missingPoints(expected, await exportPoints(installation, 'killed'))
+  if (lost.length > 0) throw new Error(`Acknowledged before the kill, and lost: ${lost.join('; ')}`)
   const again = [
     ...requests.filter((request) => !load.acknowledged.has(request)),
     ...acknowledged.filter(() => random() < 0.3),
@@ -166,7 +166,6 @@ export async function runKilled(
   return {
     points: await exportPoints(installation, 'killed'),
     findings: await exportFindings(installation, jobId),
-    lost,
     report: {
       acknowledged: acknowledged.length,
       resent: again.length,
