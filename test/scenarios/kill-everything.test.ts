@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { missingPoints } from './exported.ts'
 import { Installation } from './installation.ts'
 import { type KillPlan, planOf, runKilled, runUndisturbed, type Undisturbed } from './kill-scenario.ts'
@@ -39,7 +39,9 @@ test.for(seeds)(
     const plan = planOf(seed, DATA_SEEDS)
     const expected = await undisturbedRun(plan)
     expect(expected.findings.length).toBeGreaterThan(5)
-    await using installation = await Installation.create(template)
+    const installation = await Installation.create(template)
+    // Also where the test runs out of time: nothing of it may go on running.
+    onTestFinished(() => installation[Symbol.asyncDispose]())
     await installation.start()
     const startedAt = Date.now()
     const actual = await runKilled(installation, plan, expected)
