@@ -1,64 +1,112 @@
 import Cursor from 'pg-cursor'
-import { NomalyError, invalidField } from '../errors.ts'
 import type { Connection } from '../database/connection.ts'
-import { int4Array } from './array-encoder.ts'
+import { sqlState } from '../database/database-errors.ts'
+import { invalidField } from '../errors.ts'
+import { requireFewBuckets } from './bucket-limit.ts'
+import { bucketStatement } from './bucket-statement.ts'
+import { checkBucketWidth, edgesStatement } from './bucket-width.ts'
 import { instantLiteral } from './instant-literal.ts'
+import { type MetricBucket, type MetricQuery, type PlanSegment, POINT_LIMITS } from './metrics-engine.ts'
+import type { MetricsRelations } from './metrics-relations.ts'
 import {
-  type MetricBucket,
-  type MetricQuery,
-  POINT_LIMITS,
-  type RetentionClass,
-  type SeriesId,
-} from './metrics-engine.ts'
-
-/** Most buckets that one query may have, over all its series. */
-export const MAX_BUCKETS_PER_QUERY = 1_000_000
+  type ClassPlan,
+  daysAround,
+  type Grain,
+  grainOf,
+  type MicrosRange,
+  planClass,
+  rolledUpRange,
+} from './query-planner.ts'
+import {
+  countHours,
+  DAY_MICROS,
+  readLate,
+  type StateRow,
+  stateStatement,
+  toBounds,
+} from './roll-up-ledger.ts'
+import { type SelectedSeries, selectSeries } from './series-selection.ts'
 
 const ROWS_AT_ONCE = 1_000
 
-/** Squares of smaller numbers are not normal floats any more, and PostgreSQL fails on the underflow: they count as 0. */
-const SMALLEST_SQUARED = 1.5e-154
+/** Of late days at most this part of all days of all series is looked up one by one: beyond that reading everything from raw is faster. */
+const MOST_LATE = 0.25
+const MOST_LATE_DAYS = 50_000
+const FEW_LATE_DAYS = 500
 
-/** A query that was checked: its range cut to what points can have, in epoch microseconds. */
-export interface BucketPlan {
-  readonly bucketSeconds: number
-  readonly fromMicros: number
-  readonly toMicros: number
+/** What a query asks for, checked: its range cut to what points can have. */
+export interface CheckedQuery extends Pick<MetricQuery, 'bucket' | 'series' | 'groupBy'> {
+  readonly range: MicrosRange
 }
 
 /** Checks a query. @throws NomalyError `invalid_input` naming the parameter. */
-export function planBuckets(query: MetricQuery): BucketPlan {
-  const { bucketSeconds, range } = query
-  const longest = POINT_LIMITS.maxTimeMs / 1000
-  if (!Number.isInteger(bucketSeconds) || bucketSeconds < 1 || bucketSeconds > longest)
-    throw invalidField('bucketSeconds', `must be a whole number of seconds from 1 to ${longest}`)
+export function checkQuery({ bucket, range, series, groupBy = 'series' }: MetricQuery): CheckedQuery {
+  checkBucketWidth(bucket)
+  if (!['series', 'metric', 'all'].includes(groupBy))
+    throw invalidField('groupBy', 'must be series, metric or all')
   if (Number.isNaN(range.fromMs)) throw invalidField('from', 'must be a time')
   if (Number.isNaN(range.toMs)) throw invalidField('to', 'must be a time')
   return {
-    bucketSeconds,
-    fromMicros: Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000),
-    toMicros: Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000),
+    bucket,
+    series,
+    groupBy,
+    range: {
+      fromMicros: Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000),
+      toMicros: Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000),
+    },
   }
 }
 
-/** Aggregates the series, given by class, from raw points as `nomaly_system`; `emit` sets the pace. */
+/** How a query is answered, class by class. */
+export interface PreparedQuery {
+  readonly selected: SelectedSeries
+  readonly plans: readonly ClassPlan[]
+}
+
+/**
+ * Resolves and plans a query in a transaction that sees one snapshot: what it finds of the ledger holds for the points that are
+ * read afterwards. Starts as `nomaly_app` and leaves as `nomaly_system`.
+ */
+export async function prepareQuery(
+  connection: Connection,
+  relations: MetricsRelations,
+  query: CheckedQuery,
+): Promise<PreparedQuery> {
+  const selected = await selectSeries(connection, query)
+  await connection.become('nomaly_system')
+  const { range, bucket } = query
+  if (selected.count === 0 || range.fromMicros >= range.toMicros) return { selected, plans: [] }
+  const closed = toBounds(await connection.query<StateRow>(stateStatement(relations, 'closed_until')))
+  const grain = 'seconds' in bucket ? grainOf(bucket) : await calendarGrain(connection, bucket, range)
+  const plans: ClassPlan[] = []
+  for (const [retention, ids] of selected.byClass) {
+    const closedMicros = closed.get(retention) ?? Number.NEGATIVE_INFINITY
+    const rolled = rolledUpRange(range, grain, closedMicros)
+    const days = rolled === undefined ? undefined : daysAround(rolled)
+    const late =
+      days === undefined
+        ? undefined
+        : await readLate(connection, relations, retention, ids, days, mostLate(ids.length, days))
+    plans.push(planClass(retention, ids, range, grain, closedMicros, late))
+  }
+  return { selected, plans }
+}
+
+/** Answers a prepared query as `nomaly_system`; `emit` sets the pace. */
 export async function queryBuckets(
   connection: Connection,
-  series: ReadonlyMap<SeriesId, RetentionClass>,
-  plan: BucketPlan,
-  emit: (bucket: MetricBucket[]) => Promise<void>,
+  relations: MetricsRelations,
+  query: CheckedQuery,
+  { selected, plans }: PreparedQuery,
+  emit: (buckets: MetricBucket[]) => Promise<void>,
 ): Promise<void> {
-  if (series.size === 0 || plan.fromMicros >= plan.toMicros) return
-  const classes = [...Map.groupBy(series.keys(), (id) => series.get(id)!)]
-  const parameters = classes.map(([, ids]) => int4Array(Int32Array.from(ids)))
-  const names = classes.map(([retention]) => retention)
-  const widest = Math.ceil((plan.toMicros - plan.fromMicros) / 1_000_000 / plan.bucketSeconds) + 1
-  if (series.size * widest > MAX_BUCKETS_PER_QUERY) await refuseTooMany(connection, names, parameters, plan)
+  if (plans.length === 0) return
+  await requireFewBuckets(connection, relations, query, selected)
   // Compiling a plan costs more than it saves at these sizes; more memory than the default keeps sorts off the disk.
   await connection.query("set local jit = off; set local work_mem = '64MB'")
-  const cursor = connection.client.query(
-    new Cursor<Row>(bucketStatement(names, plan), parameters, { rowMode: 'array' }),
-  )
+  const { text, values } = bucketStatement(relations, plans, query.bucket, selected.groups)
+  const cursor = connection.client.query(new Cursor<Row>(text, values as unknown[], { rowMode: 'array' }))
+  const toBucket = bucketReader(selected)
   try {
     for (;;) {
       const rows = await cursor.read(ROWS_AT_ONCE)
@@ -70,8 +118,54 @@ export async function queryBuckets(
   }
 }
 
+/** A plan in the words of the port. */
+export function describePlans(plans: readonly ClassPlan[]): PlanSegment[] {
+  return plans.flatMap(({ retention, ids, segments, late }) => {
+    const described: PlanSegment[] = segments.map(({ fromMicros, toMicros, ...rest }) => ({
+      retention,
+      ...rest,
+      fromMs: fromMicros / 1000,
+      toMs: toMicros / 1000,
+      series: ids.length,
+    }))
+    if (late.ids.length > 0)
+      described.push({
+        retention,
+        source: 'raw',
+        reason: 'late',
+        fromMs: late.days.reduce((a, b) => Math.min(a, b)) / 1000,
+        toMs: (late.days.reduce((a, b) => Math.max(a, b)) + DAY_MICROS) / 1000,
+        series: new Set(late.ids).size,
+        hours: countHours(late),
+      })
+    return described
+  })
+}
+
+function mostLate(series: number, { fromMicros, toMicros }: MicrosRange): number {
+  const days = (series * (toMicros - fromMicros)) / DAY_MICROS
+  return Math.floor(Math.min(MOST_LATE_DAYS, Math.max(FEW_LATE_DAYS, days * MOST_LATE)))
+}
+
+async function calendarGrain(
+  connection: Connection,
+  bucket: Parameters<typeof edgesStatement>[0],
+  { fromMicros, toMicros }: MicrosRange,
+): Promise<Grain> {
+  const statement = edgesStatement(bucket, instantLiteral(fromMicros), instantLiteral(toMicros))
+  try {
+    const [row] = await connection.query<{ hours: boolean; days: boolean }>(statement)
+    if (row!.days) return 'daily'
+    return row!.hours ? 'hourly' : 'none'
+  } catch (error) {
+    // The database knows fewer zones than this process.
+    if (sqlState(error) !== '22023') throw error
+    throw invalidField('timeZone', `the database does not know ${bucket.timeZone}`)
+  }
+}
+
 type Row = [
-  seriesId: number,
+  group: number,
   startSeconds: number,
   count: number,
   nonFinite: number,
@@ -82,19 +176,10 @@ type Row = [
   sumSquares: number | null,
 ]
 
-function toBucket([
-  seriesId,
-  startSeconds,
-  count,
-  nonFinite,
-  sum,
-  min,
-  max,
-  last,
-  sumSquares,
-]: Row): MetricBucket {
-  return {
+function bucketReader({ groups, names }: SelectedSeries): (row: Row) => MetricBucket {
+  return ([seriesId, startSeconds, count, nonFinite, sum, min, max, last, sumSquares]) => ({
     seriesId,
+    ...(groups === undefined ? {} : { group: names.get(seriesId)! }),
     startMs: startSeconds * 1000,
     count,
     nonFinite,
@@ -103,74 +188,5 @@ function toBucket([
     max,
     last,
     sumSquares,
-  }
-}
-
-/** One branch for each retention class that has a series in the query, usually one; parameter n holds the ids of class n. */
-function branches(
-  classes: readonly RetentionClass[],
-  branch: (table: string, ids: string) => string,
-): string {
-  return classes
-    .map((retention, i) => branch(`metrics.points_${retention}`, `$${i + 1}::int4[]`))
-    .join(' union all ')
-}
-
-function within(plan: BucketPlan): string {
-  return `time >= ${instantLiteral(plan.fromMicros)} and time < ${instantLiteral(plan.toMicros)}`
-}
-
-function bucketStatement(classes: readonly RetentionClass[], plan: BucketPlan): string {
-  const points = branches(
-    classes,
-    (table, ids) =>
-      `select series_id, time, value from ${table} where series_id = any(${ids}) and ${within(plan)}`,
-  )
-  const last = branches(
-    classes,
-    (table) =>
-      `select value from ${table} where series_id = b.series_id and time = b.last_time and ${within(plan)}`,
-  )
-  // NaN is greater than everything, so that one comparison tells the finite values.
-  return `
-    select b.series_id, extract(epoch from b.start)::float8, b.count::float8, b.non_finite::float8,
-           b.sum, b.min, b.max, l.value, b.sum_squares
-    from (
-      select series_id, date_bin(interval '${plan.bucketSeconds} seconds', time, timestamptz '1970-01-01Z') as start,
-             count(finite) as count, count(*) - count(finite) as non_finite,
-             sum(finite) as sum, min(finite) as min, max(finite) as max,
-             sum(case when abs(finite) < ${SMALLEST_SQUARED} then 0 else finite * finite end) as sum_squares,
-             max(time) filter (where finite is not null) as last_time
-      from (select series_id, time, case when abs(value) < 'Infinity' then value end as finite from (${points}) p) f
-      group by 1, 2
-    ) b
-    left join lateral (${last} limit 1) l on true
-    order by 1, 2`
-}
-
-/** Looks how far apart the first and last points really are. @throws NomalyError `too_large` when that is still too much. */
-async function refuseTooMany(
-  connection: Connection,
-  classes: readonly RetentionClass[],
-  parameters: readonly unknown[],
-  plan: BucketPlan,
-): Promise<void> {
-  const end = (table: string, direction: string) =>
-    `lateral (select time from ${table} where series_id = o.id and ${within(plan)} order by time ${direction} limit 1)`
-  const bucket = (side: string) => `floor(extract(epoch from ${side}.time)::float8 / ${plan.bucketSeconds})`
-  const spans = branches(
-    classes,
-    (table, ids) => `select ${bucket('last')} - ${bucket('first')} + 1 as buckets from unnest(${ids}) o(id)
-       cross join ${end(table, 'asc')} first cross join ${end(table, 'desc')} last`,
-  )
-  const rows = await connection.query<{ most: number | null }>(
-    `select sum(buckets) as most from (${spans}) s`,
-    parameters,
-  )
-  const most = rows[0]?.most ?? 0
-  if (most > MAX_BUCKETS_PER_QUERY)
-    throw new NomalyError('too_large', `This query would answer up to ${most} buckets.`, {
-      hint: `Ask for wider buckets, a shorter range or fewer series: at most ${MAX_BUCKETS_PER_QUERY} buckets.`,
-      problems: [{ field: 'bucketSeconds', reason: 'too narrow for this range' }],
-    })
+  })
 }

@@ -75,18 +75,36 @@ export interface CorrectionReport {
   readonly rejectedTotal: number
 }
 
+/**
+ * How wide buckets are: a whole number of seconds, with edges at multiples of it since 1970-01-01 UTC; or a unit of the calendar as it is
+ * kept in a time zone (IANA name), weeks from Monday. Days there may have 23 or 25 hours.
+ */
+export type BucketWidth =
+  | { readonly seconds: number }
+  | { readonly unit: 'day' | 'week' | 'month'; readonly timeZone: string }
+
+/** Series by what they are instead of by id: all of a source that have this metric and at least these tags. */
+export type SeriesSelection = Pick<SeriesFilter, 'metric' | 'tags'> & { readonly sourceId: string }
+
+/** What buckets are of: one series, all series of one metric, or everything that was asked for. */
+export type BucketGroup = 'series' | 'metric' | 'all'
+
 export interface MetricQuery {
-  readonly series: readonly SeriesId[]
+  readonly series: readonly SeriesId[] | SeriesSelection
   readonly range: TimeRange
-  /** Width of a bucket in whole seconds; edges are multiples of it since 1970-01-01 UTC. */
-  readonly bucketSeconds: number
+  readonly bucket: BucketWidth
+  /** `series` when left out. */
+  readonly groupBy?: BucketGroup
   readonly freshness: Freshness
   readonly signal?: AbortSignal
 }
 
-/** What happened in one bucket of one series. Non-finite values are counted and kept out of everything else. */
+/** What happened in one bucket of one group. Non-finite values are counted and kept out of everything else. */
 export interface MetricBucket {
+  /** Where a group has several series, the lowest id of them. */
   readonly seriesId: SeriesId
+  /** With `groupBy: 'metric'` the metric, with `all` an empty text; left out for `series`. */
+  readonly group?: string
   readonly startMs: number
   /** Finite values. */
   readonly count: number
@@ -96,9 +114,40 @@ export interface MetricBucket {
   readonly sum: number | null
   readonly min: number | null
   readonly max: number | null
+  /** The newest finite value; of several series at that instant, of the one with the highest id. */
   readonly last: number | null
   /** Squares of values below 1.5e-154, which are no normal floats, count as nothing. */
   readonly sumSquares: number | null
+}
+
+/** Where the answer to a part of a query comes from, and why. */
+export interface PlanSegment {
+  readonly retention: RetentionClass
+  readonly source: 'raw' | 'hourly' | 'daily'
+  /**
+   * `whole`: these buckets lie inside the range and inside one bucket asked for. `edge`: too narrow for a roll-up. `open`: not rolled
+   * up yet. `late`: points came late, and the roll-up is behind. `width`: the width asked for cannot be put together from hours.
+   */
+  readonly reason: 'whole' | 'edge' | 'open' | 'late' | 'width'
+  readonly fromMs: number
+  readonly toMs: number
+  /** How many series this is about. */
+  readonly series: number
+  /** Only for `late`: how many hours of a series lie in it; the others in between are answered from roll-ups. */
+  readonly hours?: number
+}
+
+/** How a query is answered. */
+export interface QueryPlan {
+  readonly engine: MetricsEngine['name']
+  readonly series: number
+  readonly segments: readonly PlanSegment[]
+}
+
+/** Points of a chart, at most as many as were asked for. */
+export interface ChartPoints extends PointColumns {
+  /** Whether there are more points in the range than these, which then are the extremes. */
+  readonly isReduced: boolean
 }
 
 export interface MetricPoint {
@@ -136,6 +185,13 @@ export interface MaintenanceReport {
   readonly partitionsDropped: number
 }
 
+export interface RollUpReport {
+  /** Hours of series that were computed anew. */
+  readonly hoursRefreshed: number
+  /** Marks of late points that are still to be worked off; those too that came meanwhile. */
+  readonly hasMore: boolean
+}
+
 /** Limits of one series batch; what goes beyond is refused with a reason. */
 export const POINT_LIMITS = {
   /** Values beyond this are refused: squares of them would overflow roll-ups. */
@@ -148,6 +204,9 @@ export const POINT_LIMITS = {
   maxTagKeyLength: 100,
   maxTagValueLength: 500,
 } as const
+
+/** A chart needs room for its first, its last and two extremes. */
+export const MIN_CHART_POINTS = 4
 
 /**
  * Where points live. Every call resolves its series under the caller's tenant first: ids of another tenant are as
@@ -173,6 +232,21 @@ export interface MetricsEngine {
    * @throws NomalyError `invalid_input` naming the parameter, `too_large` for more than 1,000,000 buckets.
    */
   query(scope: TenantScope, query: MetricQuery): AsyncIterable<MetricBucket>
+  /** Says how a query would be answered right now. Throws as `query` does. */
+  explain(scope: TenantScope, query: MetricQuery): Promise<QueryPlan>
+  /**
+   * A range of one series in at most `maxPoints` points, ascending: all of them where they are so few, otherwise the first, the last, and
+   * the extremes of as many stretches of equal length as there is room for, at their real times. Non-finite values are left out
+   * then. An absent series has no points.
+   * @throws NomalyError `invalid_input` for fewer than {@link MIN_CHART_POINTS}.
+   */
+  chart(
+    scope: TenantScope,
+    series: SeriesId,
+    range: TimeRange,
+    maxPoints: number,
+    signal?: AbortSignal,
+  ): Promise<ChartPoints>
   /** Raw points, series after series in the order asked for, each in ascending time. */
   scan(
     scope: TenantScope,
@@ -201,4 +275,9 @@ export interface MetricsEngine {
   dropSource(scope: TenantScope, sourceId: string): Promise<number>
   /** Makes partitions ahead and drops what retention has passed. */
   maintain(now: Date): Promise<MaintenanceReport>
+  /**
+   * Closes hours that ended an hour before `now`, and brings roll-ups up to date with points that came late. Cheap where there is nothing
+   * to do; any number of processes may call it at once. Answers are the same before and after, only slower before.
+   */
+  rollUp(now: Date, signal?: AbortSignal): Promise<RollUpReport>
 }

@@ -2,6 +2,7 @@ import type { Connection } from '../database/connection.ts'
 import { decodeCopy } from './copy-decoder.ts'
 import { copyOut } from './copy-transfer.ts'
 import { instantLiteral } from './instant-literal.ts'
+import type { MetricsRelations } from './metrics-relations.ts'
 import {
   POINT_LIMITS,
   type PointColumns,
@@ -30,6 +31,7 @@ interface Found {
 /** Reads the points of `series`, one after the other in ascending time, as `nomaly_system`; `emit` sets the pace. */
 export async function scanPoints(
   connection: Connection,
+  relations: MetricsRelations,
   series: readonly Found[],
   range: TimeRange,
   emit: (columns: PointColumns) => Promise<void>,
@@ -43,7 +45,7 @@ export async function scanPoints(
   while (position < series.length) {
     const isContinued = startMicros !== fromMicros
     const part = isContinued ? series.slice(position, position + 1) : sameClass(series, position)
-    const page = decodeCopy(await copyOut(connection, pageStatement(part, startMicros, toMicros)))
+    const page = decodeCopy(await copyOut(connection, pageStatement(relations, part, startMicros, toMicros)))
     for (let start = 0; start < page.numbers.length;) {
       const number = page.numbers[start]!
       let end = start + 1
@@ -68,6 +70,7 @@ export async function scanPoints(
 /** The newest `limit` points of one series in a range, ascending, as `nomaly_system`. */
 export async function readTail(
   connection: Connection,
+  relations: MetricsRelations,
   { id, retention }: Found,
   range: TimeRange,
   limit: number,
@@ -76,7 +79,7 @@ export async function readTail(
   const toMicros = Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000)
   if (!(fromMicros < toMicros) || limit < 1)
     return { seriesId: id, timesMs: new Float64Array(), values: new Float64Array() }
-  const newest = `select p.time, p.value from metrics.points_${retention} p
+  const newest = `select p.time, p.value from ${relations.points(retention)} p
     where p.series_id = ${id} and p.time >= ${instantLiteral(fromMicros)} and p.time < ${instantLiteral(toMicros)}
     order by p.time desc limit ${Math.floor(Math.min(limit, MAX_TAIL_ROWS))}`
   const statement = `copy (select 1::int4, time, value from (${newest}) t order by time) to stdout binary`
@@ -96,9 +99,14 @@ function sameClass(series: readonly Found[], position: number): readonly Found[]
  * One page in the order of `part`: a nested loop, because of the limit inside, keeps the order of its outer side; the points of
  * each series come in the order of the key. COPY takes no parameters: all that is put in is a number.
  */
-function pageStatement(part: readonly Found[], fromMicros: number, toMicros: number): string {
+function pageStatement(
+  relations: MetricsRelations,
+  part: readonly Found[],
+  fromMicros: number,
+  toMicros: number,
+): string {
   const bounds = `p.time >= ${instantLiteral(fromMicros)} and p.time < ${instantLiteral(toMicros)}`
-  const table = `metrics.points_${part[0]!.retention}`
+  const table = relations.points(part[0]!.retention)
   const select =
     part.length === 1
       ? `select 1::int4, p.time, p.value from ${table} p where p.series_id = ${part[0]!.id} and ${bounds} order by p.time`

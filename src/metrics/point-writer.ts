@@ -4,7 +4,9 @@ import { float8Array, int4Array, timestampArray } from './array-encoder.ts'
 import { encodeCopy, type PointRows } from './copy-encoder.ts'
 import { copyIn } from './copy-transfer.ts'
 import { instantLiteral } from './instant-literal.ts'
+import type { MetricsRelations } from './metrics-relations.ts'
 import type { OrderedPoints, PartitionRun } from './point-order.ts'
+import { type HourBounds, type StateRow, stateStatement, toBounds } from './roll-up-ledger.ts'
 
 /** Rows of one COPY: what is repeated in it costs one merge of that many. */
 const COPY_ROWS = 50_000
@@ -19,23 +21,32 @@ export interface WriteCounts {
   readonly conflicting: number
 }
 
-/** Becomes `nomaly_system` and has the planner look points up by key, in the order given, for the rest of the transaction. */
-export async function beginWriting(connection: Connection): Promise<void> {
-  await connection.client.query(
-    `set local role nomaly_system; set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off`,
-  )
+/**
+ * Becomes `nomaly_system` and has the planner look points up by key, in the order given, for the rest of the transaction; answers before
+ * which hours what is written is late. To be called when the lock of writers is held.
+ */
+export async function beginWriting(connection: Connection, relations: MetricsRelations): Promise<HourBounds> {
+  const results = (await connection.client.query(
+    `set local role nomaly_system; set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off;
+     ${stateStatement(relations, 'closing_until')}`,
+  )) as unknown as { rows: StateRow[] }[]
+  return toBounds(results.at(-1)!.rows)
 }
 
 /** Adds points as `nomaly_system`; those whose instant is taken stay out and are counted. */
-export async function insertPoints(connection: Connection, points: OrderedPoints): Promise<WriteCounts> {
+export async function insertPoints(
+  connection: Connection,
+  relations: MetricsRelations,
+  points: OrderedPoints,
+): Promise<WriteCounts> {
   const counts = { inserted: 0, duplicates: 0, conflicting: 0 }
   for (const slice of slices(points.runs)) {
-    if (await copied(connection, points, slice)) {
+    if (await copied(connection, relations, points, slice)) {
       for (const run of slice) counts.inserted += run.end - run.start
       continue
     }
     for (const run of slice) {
-      const merged = await merge(connection, points, run)
+      const merged = await merge(connection, relations, points, run)
       counts.inserted += merged.inserted
       counts.duplicates += merged.duplicates
       counts.conflicting += merged.conflicting
@@ -47,17 +58,18 @@ export async function insertPoints(connection: Connection, points: OrderedPoints
 /** Overwrites points as `nomaly_system`. The caller keeps every other writer of these series away. */
 export async function overwritePoints(
   connection: Connection,
+  relations: MetricsRelations,
   points: OrderedPoints,
 ): Promise<{ changed: number; inserted: number; unchanged: number }> {
   const counts = { changed: 0, inserted: 0, unchanged: 0 }
   for (const run of slices(points.runs).flat()) {
     const rows = rowsOf(points, run)
     const updated = await connection.client.query(
-      `update metrics.points_${run.retention} p set value = i.value from ${POINTS} i(series_id, time, value)
+      `update ${relations.points(run.retention)} p set value = i.value from ${POINTS} i(series_id, time, value)
        where p.series_id = i.series_id and p.time = i.time and ${within(run)} and p.value <> i.value`,
       columns(rows),
     )
-    const inserted = await insertMissing(connection, rows, run)
+    const inserted = await insertMissing(connection, relations, rows, run)
     counts.changed += updated.rowCount!
     counts.inserted += inserted
     counts.unchanged += rows.ids.length - updated.rowCount! - inserted
@@ -87,6 +99,7 @@ function slices(runs: readonly PartitionRun[]): PartitionRun[][] {
 /** Tries a plain COPY, the fastest way in; false, and nothing written, when one of the instants is taken. */
 async function copied(
   connection: Connection,
+  relations: MetricsRelations,
   points: OrderedPoints,
   slice: readonly PartitionRun[],
 ): Promise<boolean> {
@@ -96,7 +109,7 @@ async function copied(
   try {
     await copyIn(
       connection,
-      `copy metrics.points_${retention} (time, series_id, value) from stdin binary`,
+      `copy ${relations.points(retention)} (time, series_id, value) from stdin binary`,
       bytes,
     )
   } catch (error) {
@@ -108,21 +121,26 @@ async function copied(
 }
 
 /** Compares the points of one partition with what is stored, and adds what is missing. */
-async function merge(connection: Connection, points: OrderedPoints, run: PartitionRun): Promise<WriteCounts> {
+async function merge(
+  connection: Connection,
+  relations: MetricsRelations,
+  points: OrderedPoints,
+  run: PartitionRun,
+): Promise<WriteCounts> {
   const rows = rowsOf(points, run)
-  const { present, equal, missing } = await compare(connection, rows, run)
+  const { present, equal, missing } = await compare(connection, relations, rows, run)
   if (missing.length === 0) return { inserted: 0, duplicates: equal, conflicting: present - equal }
   const rest: PointRows = {
     ids: Int32Array.from(missing, (index) => rows.ids[index]!),
     micros: Float64Array.from(missing, (index) => rows.micros[index]!),
     values: Float64Array.from(missing, (index) => rows.values[index]!),
   }
-  const inserted = await insertMissing(connection, rest, run)
+  const inserted = await insertMissing(connection, relations, rest, run)
   // Another writer was there in between: all that was missing is stored now, by us (`inserted` of it, equal) or by them.
   const late =
     inserted === missing.length
       ? { present: inserted, equal: inserted }
-      : await compare(connection, rest, run)
+      : await compare(connection, relations, rest, run)
   return {
     inserted,
     duplicates: equal + late.equal - inserted,
@@ -132,6 +150,7 @@ async function merge(connection: Connection, points: OrderedPoints, run: Partiti
 
 async function compare(
   connection: Connection,
+  relations: MetricsRelations,
   rows: PointRows,
   run: PartitionRun,
 ): Promise<{ present: number; equal: number; missing: Uint32Array }> {
@@ -139,7 +158,7 @@ async function compare(
     `select count(p.value)::int4 as present, count(*) filter (where p.value = i.value)::int4 as equal,
        coalesce(string_agg(int4send(i.n::int4), ''::bytea) filter (where p.value is null), '') as missing
      from ${POINTS} with ordinality i(series_id, time, value, n)
-     left join metrics.points_${run.retention} p on p.series_id = i.series_id and p.time = i.time and ${within(run)}`,
+     left join ${relations.points(run.retention)} p on p.series_id = i.series_id and p.time = i.time and ${within(run)}`,
     columns(rows),
   )
   const missing = new Uint32Array(row!.missing.length / 4)
@@ -147,9 +166,14 @@ async function compare(
   return { present: row!.present, equal: row!.equal, missing: missing.sort() }
 }
 
-async function insertMissing(connection: Connection, rows: PointRows, run: PartitionRun): Promise<number> {
+async function insertMissing(
+  connection: Connection,
+  relations: MetricsRelations,
+  rows: PointRows,
+  run: PartitionRun,
+): Promise<number> {
   const result = await connection.client.query(
-    `insert into metrics.points_${run.retention} (series_id, time, value) select * from ${POINTS} on conflict do nothing`,
+    `insert into ${relations.points(run.retention)} (series_id, time, value) select * from ${POINTS} on conflict do nothing`,
     columns(rows),
   )
   return result.rowCount!

@@ -26,6 +26,24 @@ export async function lockSource(
   ])
 }
 
+/** What every write holds, shared, until it ends: nobody ever has it alone, but who waits for writers sees them by it. */
+const WRITERS = 'nomaly metrics writers'
+
+/** As {@link lockSource}, for a transaction that writes points: those who close hours see that it is under way. */
+export async function lockSourceForWriting(
+  connection: Connection,
+  sourceId: string,
+  mode: 'shared' | 'alone',
+): Promise<void> {
+  if (!isSourceId(sourceId)) throw invalidField('source.id', 'must be a UUID')
+  const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock'
+  await connection.query(
+    `select pg_advisory_xact_lock_shared(hashtextextended('${WRITERS}', 0)),
+       ${lock}(hashtextextended('nomaly metrics source ' || $1, 0))`,
+    [sourceId.toLowerCase()],
+  )
+}
+
 /** Longer than any statement of a write may take. */
 const WRITERS_TIMEOUT_MS = 90_000
 
@@ -33,30 +51,43 @@ const WRITERS_TIMEOUT_MS = 90_000
  * Waits for the writers that hold the lock of a source now; those who come later are not waited for, and nobody is held up.
  * @throws NomalyError `timeout` where one of them holds it for longer than a write may take.
  */
-export async function awaitWriters(database: Database, sourceId: string, signal?: AbortSignal): Promise<void> {
-  const first = await readHolders(database, sourceId)
+export async function awaitWriters(
+  database: Database,
+  sourceId: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  await awaitHolders(database, `nomaly metrics source ${sourceId.toLowerCase()}`, signal)
+}
+
+/** As {@link awaitWriters}, for writes to any source. */
+export async function awaitAllWriters(database: Database, signal?: AbortSignal): Promise<void> {
+  await awaitHolders(database, WRITERS, signal)
+}
+
+async function awaitHolders(database: Database, lock: string, signal?: AbortSignal): Promise<void> {
+  const first = await readHolders(database, lock)
   const untilMs = performance.now() + WRITERS_TIMEOUT_MS
   for (let waitMs = 2; first.size > 0; waitMs = Math.min(100, waitMs * 2)) {
     await sleep(waitMs, undefined, signal === undefined ? {} : { signal })
-    const now = await readHolders(database, sourceId)
+    const now = await readHolders(database, lock)
     for (const holder of first) if (!now.has(holder)) first.delete(holder)
     if (performance.now() > untilMs)
-      throw new NomalyError('timeout', 'A write to the dataset has been under way for too long.', {
+      throw new NomalyError('timeout', 'A write to the metrics has been under way for too long.', {
         hint: 'It ends by itself at its statement timeout.',
       })
   }
 }
 
-/** The transactions that hold the advisory lock of a source (PostgreSQL manual, 54.12 pg_locks: the two halves of the key). */
-async function readHolders(database: Database, sourceId: string): Promise<Set<string>> {
+/** The transactions that hold an advisory lock (PostgreSQL manual, 54.12 pg_locks: the two halves of the key). */
+async function readHolders(database: Database, lock: string): Promise<Set<string>> {
   const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
     connection.query<{ holder: string }>(
-      `with key as (select hashtextextended('nomaly metrics source ' || $1, 0) as value)
+      `with key as (select hashtextextended($1, 0) as value)
        select l.virtualtransaction as holder from pg_locks l, key
        where l.locktype = 'advisory' and l.granted and l.objsubid = 1
          and l.database = (select oid from pg_database where datname = current_database())
          and l.classid = ((key.value >> 32) & 4294967295)::oid and l.objid = (key.value & 4294967295)::oid`,
-      [sourceId.toLowerCase()],
+      [lock],
     ),
   )
   return new Set(rows.map(({ holder }) => holder))

@@ -1,24 +1,44 @@
 import type { Connection } from '../database/connection.ts'
 import { int4Array } from './array-encoder.ts'
 import type { RetentionClass, SeriesId } from './metrics-engine.ts'
+import type { MetricsRelations } from './metrics-relations.ts'
+import { RETENTION_CLASSES } from './retention.ts'
+import { lockRollUps } from './roll-up-marks.ts'
 
 /** Series whose points one statement deletes. */
 const SERIES_AT_ONCE = 1_000
 
-/** Deletes the series of a source and all their points; answers how many series. Starts as `nomaly_app`, the source locked. */
-export async function removeSource(connection: Connection, sourceId: string): Promise<number> {
+/**
+ * Deletes the series of a source with their points, roll-ups and marks; answers how many series. Starts as `nomaly_app`, the source locked.
+ */
+export async function removeSource(
+  connection: Connection,
+  relations: MetricsRelations,
+  sourceId: string,
+): Promise<number> {
   const removed = await connection.query<{ id: SeriesId; retention: RetentionClass }>(
     'delete from metrics.series where source_id = $1 returning id, retention',
     [sourceId],
   )
   await connection.become('nomaly_system')
-  for (const [retention, series] of Map.groupBy(removed, (one) => one.retention))
+  const byClass = RETENTION_CLASSES.map(
+    (retention) => [retention, removed.filter((one) => one.retention === retention)] as const,
+  ).filter(([, series]) => series.length > 0)
+  const deleteFrom = async (table: string, series: readonly { readonly id: SeriesId }[]): Promise<void> => {
     for (let start = 0; start < series.length; start += SERIES_AT_ONCE) {
       const ids = int4Array(Int32Array.from(series.slice(start, start + SERIES_AT_ONCE), ({ id }) => id))
-      await connection.query(`delete from metrics.points_${retention} where series_id = any($1::int4[])`, [
-        ids,
-      ])
-      await connection.query('delete from metrics.latest_points where series_id = any($1::int4[])', [ids])
+      await connection.query(`delete from ${table} where series_id = any($1::int4[])`, [ids])
     }
+  }
+  for (const [retention, series] of byClass) {
+    await deleteFrom(relations.points(retention), series)
+    await deleteFrom('metrics.latest_points', series)
+  }
+  // Last, because nothing is rolled up meanwhile: from here until the end nobody makes roll-ups of points that are about to go.
+  for (const [retention, series] of byClass) {
+    await lockRollUps(connection, retention, 'wait')
+    for (const table of [relations.hourly(retention), relations.daily(retention), relations.late(retention)])
+      await deleteFrom(table, series)
+  }
   return removed.length
 }

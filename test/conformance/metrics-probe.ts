@@ -74,7 +74,7 @@ export function query(
   range: TimeRange,
   bucketSeconds: number,
 ): AsyncIterable<MetricBucket> {
-  return engine.query(scope, { series, range, bucketSeconds, freshness: 'latest' })
+  return engine.query(scope, { series, range, bucket: { seconds: bucketSeconds }, freshness: 'latest' })
 }
 
 export async function bucketed(...asked: Parameters<typeof query>): Promise<MetricBucket[]> {

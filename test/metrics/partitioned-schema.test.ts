@@ -117,7 +117,9 @@ describe('partitions', () => {
     )
     const { rows } = await admin.query<{ noted: string; real: string }>(
       `select format('FOR VALUES FROM (%L) TO (%L)', lower, upper) as noted, pg_get_expr(c.relpartbound, c.oid) as real
-       from metrics.partitions p
+       from (
+         select lower, upper, kind || substr(table_name, length('points') + 1) as table_name
+         from metrics.partitions cross join (values ('points'), ('hourly'), ('daily')) k(kind)) p
        full join (select * from pg_class where relispartition and relkind = 'r' and relnamespace = 'metrics'::regnamespace) c
          on c.relname = p.table_name`,
     )

@@ -107,7 +107,7 @@ async function readBuckets(
   for await (const bucket of store.metrics.query(scope, {
     series: seriesIds,
     range,
-    bucketSeconds,
+    bucket: { seconds: bucketSeconds },
     freshness: 'latest',
     signal,
   })) {

@@ -1,0 +1,157 @@
+import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Connection } from '../database/connection.ts'
+import type { Database, ReadOptions } from '../database/database.ts'
+import { checkQuery, describePlans, prepareQuery, queryBuckets } from './bucket-query.ts'
+import { readChart } from './chart.ts'
+import { emitted } from './emitted.ts'
+import { readLatest } from './latest-points.ts'
+import type {
+  ChartPoints,
+  MetricBucket,
+  MetricPoint,
+  MetricQuery,
+  MetricsEngine,
+  PointColumns,
+  QueryPlan,
+  Series,
+  SeriesFilter,
+  SeriesId,
+  SourceSummary,
+  TimeRange,
+} from './metrics-engine.ts'
+import type { MetricsRelations } from './metrics-relations.ts'
+import { ownedSeries } from './owned-series.ts'
+import { readTail, scanPoints } from './point-scanner.ts'
+import { listSeries, summariseSources } from './series-listing.ts'
+
+/** Longest time of one statement of a read; its connection also idles while its reader works, and may do so for this long. */
+const READ_TIMEOUT_MS = 300_000
+
+/** Gets points and roll-ups out, for any engine whose relations look as {@link MetricsRelations} says. */
+export class MetricReader {
+  readonly #database: Database
+  readonly #relations: MetricsRelations
+
+  constructor(database: Database, relations: MetricsRelations) {
+    this.#database = database
+    this.#relations = relations
+  }
+
+  /** As `MetricsEngine.listSeries`. */
+  async listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]> {
+    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, (connection) =>
+      listSeries(connection, filter),
+    )
+  }
+
+  /** As `MetricsEngine.query`. */
+  async *query(scope: TenantScope, query: MetricQuery): AsyncGenerator<MetricBucket, void, void> {
+    const checked = checkQuery(query)
+    const { freshness, signal } = query
+    const batches = emitted<MetricBucket[]>(signal, (emit) =>
+      this.#database.read(
+        { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS },
+        async (connection) => {
+          const prepared = await prepareQuery(connection, this.#relations, checked)
+          await queryBuckets(connection, this.#relations, checked, prepared, emit)
+        },
+      ),
+    )
+    for await (const batch of batches)
+      for (const bucket of batch) {
+        signal?.throwIfAborted()
+        yield bucket
+      }
+  }
+
+  /** As `MetricsEngine.explain`. */
+  async explain(engine: MetricsEngine['name'], scope: TenantScope, query: MetricQuery): Promise<QueryPlan> {
+    const checked = checkQuery(query)
+    const { freshness, signal } = query
+    return this.#database.read({ role: 'nomaly_app', scope, freshness, signal }, async (connection) => {
+      const { selected, plans } = await prepareQuery(connection, this.#relations, checked)
+      return { engine, series: selected.count, segments: describePlans(plans) }
+    })
+  }
+
+  /** As `MetricsEngine.chart`. */
+  async chart(
+    scope: TenantScope,
+    series: SeriesId,
+    range: TimeRange,
+    maxPoints: number,
+    signal?: AbortSignal,
+  ): Promise<ChartPoints> {
+    return this.#read(scope, signal, (connection) =>
+      readChart(connection, this.#relations, series, range, maxPoints),
+    )
+  }
+
+  /** As `MetricsEngine.scan`. */
+  scan(
+    scope: TenantScope,
+    series: readonly SeriesId[],
+    range: TimeRange,
+    signal?: AbortSignal,
+  ): AsyncGenerator<PointColumns, void, void> {
+    return emitted(signal, (emit) =>
+      this.#read(scope, signal, async (connection) => {
+        const owned = await ownedSeries(connection, series)
+        await connection.become('nomaly_system')
+        const found = [...new Set(series)].flatMap((id) => {
+          const retention = owned.get(id)
+          return retention === undefined ? [] : [{ id, retention }]
+        })
+        await scanPoints(connection, this.#relations, found, range, emit)
+      }),
+    )
+  }
+
+  /** As `MetricsEngine.tail`. */
+  async tail(
+    scope: TenantScope,
+    series: SeriesId,
+    range: TimeRange,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<PointColumns> {
+    return this.#read(scope, signal, async (connection) => {
+      const retention = (await ownedSeries(connection, [series])).get(series)
+      if (retention === undefined)
+        return { seriesId: series, timesMs: new Float64Array(), values: new Float64Array() }
+      await connection.become('nomaly_system')
+      return readTail(connection, this.#relations, { id: series, retention }, range, limit)
+    })
+  }
+
+  /** As `MetricsEngine.summaries`. */
+  async summaries(scope: TenantScope, sourceIds: readonly string[]): Promise<Map<string, SourceSummary>> {
+    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, (connection) =>
+      summariseSources(connection, sourceIds),
+    )
+  }
+
+  /** As `MetricsEngine.latest`. */
+  async latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]> {
+    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, async (connection) => {
+      const owned = await ownedSeries(connection, series)
+      await connection.become('nomaly_system')
+      return readLatest(connection, [...owned.keys()])
+    })
+  }
+
+  #read<T>(
+    scope: TenantScope,
+    signal: AbortSignal | undefined,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const options: ReadOptions = {
+      role: 'nomaly_app',
+      scope,
+      freshness: 'latest',
+      signal,
+      timeoutMs: READ_TIMEOUT_MS,
+    }
+    return this.#database.read(options, work)
+  }
+}

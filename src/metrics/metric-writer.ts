@@ -1,0 +1,180 @@
+import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Connection } from '../database/connection.ts'
+import type { Database } from '../database/database.ts'
+import { isRetryable, sqlState } from '../database/database-errors.ts'
+import type { Committed } from '../database/position.ts'
+import { createLatest, updateLatest } from './latest-points.ts'
+import type {
+  AppendReport,
+  CorrectionReport,
+  PointBatch,
+  RetentionClass,
+  SeriesSource,
+} from './metrics-engine.ts'
+import type { MetricsRelations } from './metrics-relations.ts'
+import { type PartitionMap, UnknownPartitions } from './partition-map.ts'
+import { type OrderedPoints, orderPoints } from './point-order.ts'
+import { type SoundPoints, validatePoints } from './point-validation.ts'
+import { beginWriting } from './point-writer.ts'
+import { retentionCutoffMs } from './retention.ts'
+import { markLate } from './roll-up-ledger.ts'
+import { type ResolvedSeries, SeriesCatalog } from './series-catalog.ts'
+import { lockSourceForWriting } from './source-lock.ts'
+
+/** What tables points go to, and how: the part of writing that engines differ in. */
+export interface PointStorage {
+  /** What is known to exist; a single range without end where an engine makes room by itself. */
+  readonly map: PartitionMap
+  /** Makes room for the days of an {@link UnknownPartitions}. */
+  ensure(
+    retention: RetentionClass,
+    days: Iterable<number>,
+    nowMs: number,
+    signal?: AbortSignal,
+  ): Promise<unknown>
+  forgetAll(): void
+  /** As `nomaly_system`, after {@link beginWriting}. */
+  insert(
+    connection: Connection,
+    points: OrderedPoints,
+  ): Promise<Pick<AppendReport, 'inserted' | 'duplicates' | 'conflicting'>>
+  /** As `nomaly_system`, after {@link beginWriting}, and alone with the series of these points. */
+  overwrite(
+    connection: Connection,
+    points: OrderedPoints,
+  ): Promise<Pick<CorrectionReport, 'changed' | 'inserted' | 'unchanged'>>
+}
+
+export interface MetricWriterOptions {
+  readonly database: Database
+  readonly relations: MetricsRelations
+  readonly storage: PointStorage
+  /** The time that retention counts from, in epoch milliseconds. */
+  readonly clock: () => number
+  /** Asked in the transaction of every write, as the tenant, and throws where the source is gone; left out where nobody can know. */
+  readonly requireSource?: ((connection: Connection, source: SeriesSource) => Promise<void>) | undefined
+}
+
+/** How often a write is tried that collided with another one, or found a partition gone. */
+const WRITE_ATTEMPTS = 5
+
+/** Longest time of one statement of a write: a COPY of 50,000 points, and waiting for other writers. */
+const STATEMENT_TIMEOUT_MS = 60_000
+
+type Work<Counts> = (
+  connection: Connection,
+  points: OrderedPoints,
+) => Promise<Counts & { isChanged: boolean }>
+type Rejections = Pick<SoundPoints, 'rejected' | 'rejectedTotal'>
+
+/** Puts points in: validates, names, orders and stores a batch in one transaction, with its newest points and its marks. */
+export class MetricWriter {
+  readonly #options: MetricWriterOptions
+  readonly #catalog = new SeriesCatalog()
+
+  constructor(options: MetricWriterOptions) {
+    this.#options = options
+  }
+
+  /** As `MetricsEngine.append`. */
+  async append(
+    scope: TenantScope,
+    batch: PointBatch,
+    signal?: AbortSignal,
+  ): Promise<Committed<AppendReport>> {
+    return this.#write(scope, batch, 'append', signal, async (connection, points) => {
+      const written = await this.#options.storage.insert(connection, points)
+      return {
+        inserted: written.inserted,
+        duplicates: points.duplicates + written.duplicates,
+        conflicting: points.conflicting + written.conflicting,
+        isChanged: written.inserted > 0,
+      }
+    })
+  }
+
+  /** As `MetricsEngine.correct`. */
+  async correct(
+    scope: TenantScope,
+    batch: PointBatch,
+    signal?: AbortSignal,
+  ): Promise<Committed<CorrectionReport>> {
+    return this.#write(scope, batch, 'correct', signal, async (connection, points) => {
+      const { changed, inserted, unchanged } = await this.#options.storage.overwrite(connection, points)
+      return {
+        changed,
+        inserted,
+        unchanged: unchanged + points.duplicates + points.conflicting,
+        isChanged: changed + inserted > 0,
+      }
+    })
+  }
+
+  /** Writes once, and again where the batch collides with another. */
+  async #write<Counts extends object>(
+    scope: TenantScope,
+    batch: PointBatch,
+    mode: 'append' | 'correct',
+    signal: AbortSignal | undefined,
+    work: Work<Counts>,
+  ): Promise<Committed<Counts & Rejections>> {
+    const { storage, clock } = this.#options
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#writeOnce(scope, batch, mode, signal, work)
+      } catch (error) {
+        if (attempt === WRITE_ATTEMPTS) throw error
+        if (error instanceof UnknownPartitions)
+          for (const [retention, days] of error.days) await storage.ensure(retention, days, clock(), signal)
+        else if (isMissingPartition(error)) storage.forgetAll()
+        else if (!isRetryable(error)) throw error
+      }
+    }
+  }
+
+  async #writeOnce<Counts extends object>(
+    scope: TenantScope,
+    batch: PointBatch,
+    mode: 'append' | 'correct',
+    signal: AbortSignal | undefined,
+    work: Work<Counts>,
+  ): Promise<Committed<Counts & Rejections>> {
+    const { database, relations, storage, clock, requireSource } = this.#options
+    const { source, keys } = batch
+    const nowMs = clock()
+    const cutoffMs = retentionCutoffMs(source.retention, nowMs)
+    let sound = validatePoints(batch, () => cutoffMs)
+    // Before series are made: an attempt that fails for want of a partition would burn their ids.
+    storage.map.require(source.retention, sound.micros.subarray(0, sound.count))
+    let resolved: ResolvedSeries | undefined
+    const options = { role: 'nomaly_app', scope, signal, timeoutMs: STATEMENT_TIMEOUT_MS } as const
+    const { value, position } = await database.transaction(options, async (connection) => {
+      await lockSourceForWriting(connection, source.id, mode === 'append' ? 'shared' : 'alone')
+      await requireSource?.(connection, source)
+      resolved = await this.#catalog.resolve(connection, scope, source, keys, sound.keyUsed)
+      const { byKey, created } = resolved
+      // A series keeps the class it was made with, whatever its source has now.
+      if (byKey.some((known) => known !== undefined && known.retention !== source.retention))
+        sound = validatePoints(batch, (index) =>
+          Math.max(cutoffMs, retentionCutoffMs(byKey[index]?.retention ?? source.retention, nowMs)),
+        )
+      const points = orderPoints(sound, byKey, storage.map, mode === 'append' ? 'first' : 'last')
+      const closing = await beginWriting(connection, relations)
+      await createLatest(connection, created)
+      const { isChanged, ...counts } = await work(connection, points)
+      await updateLatest(connection, points, mode === 'append' ? 'keep' : 'replace')
+      if (isChanged) await markLate(connection, relations, points, closing)
+      return counts as unknown as Counts
+    })
+    resolved?.remember()
+    const { rejected, rejectedTotal } = sound
+    return { value: { ...value, rejected, rejectedTotal }, position }
+  }
+}
+
+/** Whether a write found that a partition is gone, dropped by another process: SQLSTATE 23514, as no table of points has a check. */
+function isMissingPartition(error: unknown): boolean {
+  return (
+    sqlState(error) === '23514' && error instanceof Error && /no partition of relation/.test(error.message)
+  )
+}

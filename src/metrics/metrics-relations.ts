@@ -1,0 +1,26 @@
+import type { RetentionClass } from './metrics-engine.ts'
+
+/** What the relations of an engine are called: those that both engines' shared parts read and write. */
+export interface MetricsRelations {
+  /** Points: (time, series_id, value), with (series_id, time) unique. */
+  points(retention: RetentionClass): string
+  /**
+   * Roll-ups by UTC hour and by UTC day: (series_id, bucket, count, non_finite, sum, sum_squares, min, max, last, last_time), at most
+   * one row for each series and bucket.
+   */
+  hourly(retention: RetentionClass): string
+  daily(retention: RetentionClass): string
+  /** Marks of hours whose roll-ups are behind: (id, day, series_id, hours). */
+  late(retention: RetentionClass): string
+  /** Up to where hours are closed: (retention, closing_until, closed_until), one row for each class. */
+  readonly state: string
+}
+
+/** The names as the migrations give them. */
+export const METRICS_RELATIONS: MetricsRelations = {
+  points: (retention) => `metrics.points_${retention}`,
+  hourly: (retention) => `metrics.hourly_${retention}`,
+  daily: (retention) => `metrics.daily_${retention}`,
+  late: (retention) => `metrics.late_${retention}`,
+  state: 'metrics.roll_up_state',
+}
