@@ -234,7 +234,18 @@ function soundObject(schema: JsonSchema, known: KnownThings, depth: number): fc.
 
 /** A text that a field of this name may well hold. */
 export function soundText(field: string, known: KnownThings): fc.Arbitrary<string> {
-  const byField: Record<string, readonly string[]> = {
+  const sound = soundTexts(known)[field]
+  return sound === undefined ? fc.stringMatching(/^[a-z][a-z0-9-]{3,12}$/) : fc.constantFrom(...sound)
+}
+
+/** One text that a field of this name takes. */
+export function sampleText(field: string, known: KnownThings): string {
+  return soundTexts(known)[field]?.[0] ?? `sound-${Math.random().toString(36).slice(2, 10)}`
+}
+
+/** By field; the first of each is taken everywhere. */
+function soundTexts(known: KnownThings): Readonly<Record<string, readonly string[]>> {
+  return {
     dataset: [known.datasetName, known.datasets],
     datasetId: [known.datasets],
     detectorId: [known.detectors],
@@ -271,6 +282,4 @@ export function soundText(field: string, known: KnownThings): fc.Arbitrary<strin
       Buffer.from('["known"]').toString('base64url'),
     ],
   }
-  const sound = byField[field]
-  return sound === undefined ? fc.stringMatching(/^[a-z][a-z0-9-]{3,12}$/) : fc.constantFrom(...sound)
 }

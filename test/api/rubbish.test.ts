@@ -1,15 +1,15 @@
 import fc from 'fast-check'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startTestNomaly, type TestAnswer, type TestNomaly } from '../support/nomaly.ts'
+import { startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
 import { type AppRoute, listAppRoutes } from './app-routes.ts'
 import { digestDatabase } from './database-digest.ts'
+import { makeKnownThings } from './known-things.ts'
 import { type RawRequest, sendBytes, sendRaw } from './raw-request.ts'
 import { expectSound } from './refusals.ts'
 import { rubbishAt } from './rubbish-requests.ts'
-import type { KnownThings } from './rubbish-values.ts'
 
-const RUNS = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 150 : 30
+const RUNS = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 300 : 20
 /** The demo is a second of work for each time it is asked for. */
 const SLOW_RUNS: Readonly<Record<string, number>> = { '/v1/demo': 3 }
 const SEED = 20_260_101
@@ -41,7 +41,7 @@ test(
     const statuses = new Map<number, number>()
     const failures: string[] = []
     for (const route of routes) {
-      const known = await makeThings()
+      const known = await makeKnownThings(nomaly, client)
       let before = await digestDatabase(client)
       const expectUnchanged = async (what: string): Promise<void> =>
         expect(await digestDatabase(client), `changed by ${what}`).toBe(before)
@@ -126,7 +126,7 @@ test.each([
 })
 
 test('a body that breaks off stores nothing, and does no harm', async () => {
-  await makeThings()
+  await makeKnownThings(nomaly, client)
   const before = await digestDatabase(client)
   const head = `POST /v1/datasets/known/points HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${nomaly.tenant.key}\r\n`
   const point = '{"time":1767225600000,"metric":"half","value":1}\n'
@@ -143,7 +143,7 @@ test('a body that breaks off stores nothing, and does no harm', async () => {
 })
 
 test('a refused upload leaves its connection fit for the next request', async () => {
-  await makeThings()
+  await makeKnownThings(nomaly, client)
   const headers = { authorization: `Bearer ${nomaly.tenant.key}` }
   for (const type of ['application/x-ndjson', 'application/json', 'text/csv']) {
     const upload = {
@@ -168,45 +168,4 @@ function describeRequest({ method, path, headers, body }: RawRequest): string {
   const bytes =
     body === undefined ? '' : ` ${JSON.stringify(Buffer.from(body).toString('latin1').slice(0, 300))}`
   return `${method} ${path.slice(0, 300)} ${JSON.stringify(headers).slice(0, 400)}${bytes}`
-}
-
-/** One of everything, made anew where rubbish that made sense has removed it. */
-async function makeThings(): Promise<KnownThings> {
-  const post = async (path: string, body: unknown): Promise<TestAnswer['body']> =>
-    (await nomaly.request('POST', path, { body })).body
-  const { tenantId } = nomaly.tenant
-  await post('/v1/datasets', { name: 'known' })
-  const points = Array.from({ length: 50 }, (_, i) => ({
-    time: 1_767_225_600_000 + i * 60_000,
-    metric: 'cpu',
-    value: i,
-  }))
-  await post('/v1/datasets/known/points', points)
-  const dataset = (await nomaly.request('GET', '/v1/datasets/known')).body
-  const [series] = (await nomaly.request('GET', '/v1/datasets/known/series')).body.items
-  const detector = await post('/v1/detectors', { name: `known ${Math.random()}` })
-  const job = await post('/v1/jobs', { dataset: 'known', schedule: { kind: 'cron', cron: '0 0 1 1 *' } })
-  const run = await post(`/v1/jobs/${job.id}/runs`, undefined)
-  const key = await post('/v1/keys', { name: 'known', role: 'viewer' })
-  await nomaly.request('PUT', '/v1/webhook', { body: { url: 'http://127.0.0.1:9/' } })
-  // Findings are the worker's, and there is none here.
-  const { rows } = await client.query<{ id: string }>(
-    `insert into nomaly.anomalies (tenant_id, job_id, run_id, dataset_id, series_id, metric, tags, started_at, ended_at, detected_at,
-       peak_at, observed, expected, lower_bound, upper_bound, score, detected_score, probability, severity, direction, algorithm,
-       explanation, ongoing)
-     values ($1, $2, $3, $4, $5, 'cpu', '{}', '2026-01-01', '2026-01-01', '2026-01-01', '2026-01-01', 9, 1, 0, 2, 0.9, 0.9, 0.001,
-       'high', 'above', 'ewma', 'It stands out.', false) returning id`,
-    [tenantId, job.id, run.id, dataset.id, series.id],
-  )
-  return {
-    tenantId,
-    datasets: dataset.id,
-    datasetName: 'known',
-    series: String(series.id),
-    jobs: job.id,
-    runs: run.id,
-    anomalies: rows[0]!.id,
-    detectors: detector.id,
-    keys: key.id,
-  }
 }
