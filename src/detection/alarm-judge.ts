@@ -1,4 +1,4 @@
-import { CHANNELS } from './deviation-scorer.ts'
+import { CHANNELS, SLOW_CLIP } from './deviation-scorer.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 import { TailCalibration } from './tail-calibration.ts'
 
@@ -6,6 +6,8 @@ import { TailCalibration } from './tail-calibration.ts'
 const SHARES = [0.25, 0.2, 0.075, 0.075, 0.15, 0.15, 0.06, 0.04]
 /** Least believable spread of excesses by channel, in units of its score. */
 const SMALLEST_SCALES = [0.3, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 6]
+/** What a score cannot pass: averages of clipped deviations. */
+const CEILINGS = [Infinity, Infinity, Infinity, Infinity, SLOW_CLIP, SLOW_CLIP, SLOW_CLIP, Infinity]
 
 /** The most alarming channel of a point: `decades` ≥ 0 is an alarm, and says how many powers of ten rarer than the budget allows. */
 export interface Verdict {
@@ -76,5 +78,5 @@ export class AlarmJudge {
 }
 
 function newTails(): TailCalibration[] {
-  return SMALLEST_SCALES.map((scale) => new TailCalibration(scale))
+  return SMALLEST_SCALES.map((scale, i) => new TailCalibration(scale, CEILINGS[i]!))
 }

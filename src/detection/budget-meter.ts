@@ -9,6 +9,11 @@ const OVERLAP = 1.5
 const LARGEST_ALARM_RATE = 0.01
 /** Over how many budget periods alarms are counted against the budget. */
 const MEMORY_PERIODS = 4
+/** Points that come this often within the time of one false alarm are fast. */
+const PERIOD_STEPS = 20_000
+const MOST_TO_CONFIRM = 6
+const LENIENCE = 4
+const LENIENT_SHARE = 0.3
 const WEEK_MS = 604_800_000
 
 /** Turns the user's budget into an alarm rate per point, and keeps account of what was spent. */
@@ -29,14 +34,36 @@ export class BudgetMeter {
   }
 
   /**
+   * How many points an event of {@link lenientRate} must have to be believed. More than one where points come much faster than alarms are wanted: there
+   * a single threshold would lie out of reach of what lasts, and waiting for some more points costs seconds.
+   */
+  pointsToConfirm(stepMs: number): number {
+    return Math.max(1, Math.min(MOST_TO_CONFIRM, Math.floor(this.periodMs / PERIOD_STEPS / stepMs)))
+  }
+
+  /** Whether so little is known of a series that one odd point proves nothing. */
+  isNew(timeMs: number, points: number): boolean {
+    return this.#known(timeMs, points) < 1
+  }
+
+  /** The rate per point at which a point may belong to an event that lasts: while little is known, such as was seldom seen among the points so far. */
+  lenientRate(timeMs: number, points: number, stepMs: number): number {
+    const strict = this.alarmRate(timeMs, points, stepMs)
+    if (this.pointsToConfirm(stepMs) === 1) return strict
+    return Math.max(LENIENCE * strict, this.isNew(timeMs, points) ? LENIENT_SHARE / points : 0)
+  }
+
+  /**
    * False alarms allowed per point: never more than one in a hundred, and fewer while little is known, because the first days of a series say little
    * about its first weekend.
    */
   alarmRate(timeMs: number, points: number, stepMs: number): number {
-    const known = Math.max(points / 2000, (timeMs - this.#firstMs) / WEEK_MS)
-    return (
-      Math.min(LARGEST_ALARM_RATE, (OVERLAP * stepMs) / this.periodMs) * Math.max(0.1, Math.min(1, known))
-    )
+    const known = Math.max(0.1, Math.min(1, this.#known(timeMs, points)))
+    return Math.min(LARGEST_ALARM_RATE, (OVERLAP * stepMs) / this.periodMs) * known
+  }
+
+  #known(timeMs: number, points: number): number {
+    return Math.max(points / 2000, (timeMs - this.#firstMs) / WEEK_MS)
   }
 
   /** How long it takes for one false alarm at the rate that is really used. */

@@ -23,9 +23,10 @@ const LARGEST_BLIND_Z = 50
 const SINGLE_ERROR = 2e-7
 const USUAL_GAIN = 1 / 512
 const SLOW_GAIN = 1 / 24
-const SLOW_CLIP = 6
+/** Deviations count at most this much in the averages of `long-above`, `long-below` and `restless`. */
+export const SLOW_CLIP = 6
 const MOVEMENT_GAIN = 1 / 100
-const STEP_WINDOW = 257
+const STEP_WINDOW = 193
 
 /** Scores each point against what is normal now: baseline, season and the usual step from one point to the next. */
 export class DeviationScorer {
@@ -36,6 +37,9 @@ export class DeviationScorer {
   /** What was expected of the last point, and one usual deviation there; NaN while warming up. */
   expected = Number.NaN
   scale = Number.NaN
+  /** The same going by the point before and the usual step. */
+  expectedNext = Number.NaN
+  stepScale = Number.NaN
   readonly #roundingError: number
   readonly #baseline: Baseline
   readonly #profile: SeasonalProfile | undefined
@@ -106,6 +110,10 @@ export class DeviationScorer {
     scores[7] = this.#movedBefore ? this.#same : 0
     this.lessons.set(scores)
     this.lessons[7] = this.#same === 0 ? standstill : 0
+    this.expectedNext = Number.isNaN(this.#previous)
+      ? value
+      : this.#previous + offset + this.#steps.quantile(0.5)
+    this.stepScale = stepScale
     this.expected = wasReady ? center + offset : Number.NaN
     this.scale = wasReady ? scale : Number.NaN
     if (!Number.isNaN(this.#previous)) this.#steps.push(step)

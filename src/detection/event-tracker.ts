@@ -34,6 +34,11 @@ export class EventTracker {
     return this.#event?.[13] ?? 0
   }
 
+  /** Whether the event has as many flagged points as it needed to be believed. */
+  get confirmed(): boolean {
+    return this.#event?.[14] === 1
+  }
+
   get lastFlaggedMs(): number {
     return this.#event?.[1] ?? Number.NEGATIVE_INFINITY
   }
@@ -43,24 +48,27 @@ export class EventTracker {
     return this.#peakScores
   }
 
-  flag(point: FlaggedPoint): void {
+  /** Takes a flagged point in; the event is believed once it has as many as `needed` at that moment. */
+  flag(point: FlaggedPoint, needed: number): void {
     const e = this.#event
     if (e === undefined) {
       this.#event = new Float64Array(FIELDS)
       this.#event[0] = point.timeMs
-      this.#event[2] = point.timeMs
-      this.#event[11] = point.decades
       this.#event[12] = point.channel
       this.#peak(this.#event, point)
     } else if (point.decades > e[8]! && !isReturn(e[12]!, point.channel)) this.#peak(e, point)
     this.#event![1] = point.timeMs
     this.#event![13]!++
+    if (this.confirmed || this.flagged < needed) return
+    this.#event![14] = 1
+    this.#event![2] = point.timeMs
+    this.#event![11] = Math.min(point.decades, this.#event![8]!)
   }
 
-  /** The event as it stands. */
+  /** The event as it stands; undefined when there is none to be believed. */
   finding(open: boolean, explain: (event: EventFacts) => string): Finding | undefined {
     const e = this.#event
-    if (e === undefined) return undefined
+    if (e === undefined || !this.confirmed) return undefined
     const channel = CHANNELS[e[9]!]!
     const score = scoreOfRarity(e[8]!)
     const facts: EventFacts = {

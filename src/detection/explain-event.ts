@@ -15,32 +15,45 @@ const LONGEST_MS = 1000 * 365.25 * 86_400_000
 
 /** One or two sentences for a reader who knows no statistics: what was seen, what would have been normal, how rare that is. */
 export function explainEvent(event: EventFacts, context: ExplanationContext): string {
-  const band = `${formatValue(event.lower)} to ${formatValue(event.upper)}`
+  const [lower, upper] = [formatValue(event.lower), formatValue(event.upper)]
+  const band = lower === upper ? `about ${lower}` : `${lower} to ${upper}`
   const when =
     context.periodMs === undefined ? 'lately' : `at this point of its ${rhythm(context.periodMs)} rhythm`
-  const seen = context.counter
-    ? `grew to ${formatValue(event.observed)}`
-    : `was ${formatValue(event.observed)}`
+  const observed = formatValue(event.observed)
+  const seen = context.counter ? `The count grew to ${observed}` : `The value was ${observed}`
   const rare = ` ${rarity(event.decades, context.budgetMs)}`
   switch (event.channel) {
-    case 'above':
-      return `The value ${seen}, higher than normal; ${when} ${band} would be normal.${rare}`
-    case 'below':
-      return `The value ${seen}, lower than normal; ${when} ${band} would be normal.${rare}`
+    case 'above': {
+      const compared = context.counter ? 'faster than normal' : 'higher than normal'
+      return `${seen}, ${compared}; ${when} ${band} would be normal.${rare}`
+    }
+    case 'below': {
+      const compared = context.counter ? 'slower than normal' : 'lower than normal'
+      return `${seen}, ${compared}; ${when} ${band} would be normal.${rare}`
+    }
     case 'jump-up':
     case 'jump-down': {
+      if (context.counter) {
+        const way = event.channel === 'jump-up' ? 'faster' : 'slower'
+        return `${seen}, suddenly much ${way} than just before; ${band} would be normal.${rare}`
+      }
       const way = event.channel === 'jump-up' ? 'up' : 'down'
-      return `The value jumped ${way} to ${formatValue(event.observed)} within one step, much further than it usually moves.${rare}`
+      return `The value jumped ${way} to ${observed} within one step; after the value before it, ${band} would be normal.${rare}`
     }
     case 'long-above':
     case 'long-below': {
-      const side = event.channel === 'long-above' ? 'higher' : 'lower'
-      return `The value has stayed ${side} than usual for longer than it normally does: now ${formatValue(event.observed)}, where about ${formatValue(event.expected)} would be normal ${when}.${rare}`
+      const above = event.channel === 'long-above'
+      const about = formatValue(event.expected)
+      if (context.counter)
+        return `The count has been growing ${above ? 'faster' : 'slower'} than usual for unusually long: now ${observed}, where about ${about} would be normal ${when}.${rare}`
+      return `The value has been ${above ? 'higher' : 'lower'} than usual for unusually long: now ${observed}, where about ${about} would be normal ${when}.${rare}`
     }
     case 'restless':
-      return `The value moves up and down much more than usual from point to point (now ${formatValue(event.observed)}).${rare}`
+      return `The ${context.counter ? 'growth' : 'value'} moves up and down much more than usual from point to point (now ${observed}).${rare}`
     case 'frozen':
-      return `The value stands still at ${formatValue(event.observed)}, although it normally keeps moving.${rare}`
+      return context.counter
+        ? `The count grows by exactly the same from point to point (now ${observed}), although its growth normally varies.${rare}`
+        : `The value stands still at ${observed}, although it normally keeps moving.${rare}`
   }
 }
 

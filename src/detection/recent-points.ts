@@ -2,7 +2,7 @@ import { fromBrief, toBrief } from './brief-number.ts'
 import type { Bins } from './seasonality.ts'
 import type { StateReader, StateWriter } from './state-codec.ts'
 
-const KEPT = 384
+const KEPT = 320
 const LONGEST_GAP_STEPS = 1e6
 
 /** The last points as they came, to show to a scorer that takes over. */

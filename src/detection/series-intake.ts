@@ -5,6 +5,8 @@ import type { StateReader, StateWriter } from './state-codec.ts'
 /** What a `Date` can hold. */
 const LARGEST_TIME_MS = 8.64e15
 const LARGEST_VALUE = 1e150
+/** What a counter may keep of its value at a reset. */
+const LARGEST_RESET = 0.1
 const LARGEST_SCALED = 1e30
 const SMALL_QUANTILE = 0.1
 
@@ -17,6 +19,8 @@ export class SeriesIntake {
   #stepMs = 0
   #intervalMs = 0
   #counter = false
+  #neverCounter = false
+  #disproved = false
   #lowest = Number.POSITIVE_INFINITY
   #previous = Number.NaN
   #previousMs = Number.NaN
@@ -52,6 +56,20 @@ export class SeriesIntake {
 
   get counter(): boolean {
     return this.#counter
+  }
+
+  /** Whether the last point showed that the series is no counter after all: it fell, and not to nearly nothing. */
+  get disproved(): boolean {
+    return this.#disproved
+  }
+
+  /** Judges the values themselves from now on. */
+  stopCounting(): void {
+    this.#counter = false
+    this.#neverCounter = true
+    this.#disproved = false
+    this.#previous = Number.NaN
+    this.#previousMs = Number.NaN
   }
 
   /** A small but usual difference between neighbours that differ, in units of {@link scaled}, before the last point; 0 while there was none. */
@@ -106,7 +124,7 @@ export class SeriesIntake {
   /** Decides from the first values what kind of series this is, and in which unit it is best looked at. */
   begin(values: Float64Array): void {
     this.#stepMs = this.#intervals.quantile(0.5)
-    this.#counter = looksLikeCounter(values, values.length)
+    this.#counter = !this.#neverCounter && looksLikeCounter(values, values.length)
     const seen = this.#counter ? values.slice(1).map((value, i) => Math.max(0, value - values[i]!)) : values
     const ascending = seen.toSorted()
     const at = (q: number): number => ascending[Math.floor(q * (ascending.length - 1))]!
@@ -123,6 +141,7 @@ export class SeriesIntake {
     this.#previous = value
     this.#previousMs = timeMs
     if (this.#counter) {
+      this.#disproved = value < 0 || (value < before && value > before * LARGEST_RESET)
       return Number.isNaN(before) || value < before ? undefined : ((value - before) / passedMs) * this.#stepMs
     }
     this.#resolution = this.#differences.size === 0 ? 0 : this.#differences.quantile(SMALL_QUANTILE)
@@ -143,6 +162,7 @@ export class SeriesIntake {
     ])
       writer.number(value)
     writer.flag(this.#counter)
+    writer.flag(this.#neverCounter)
     for (const value of [this.#previous, this.#previousMs, this.#resolution, this.#unit, this.#reference]) {
       writer.number(value)
     }
@@ -158,6 +178,7 @@ export class SeriesIntake {
     this.#intervalMs = reader.number()
     this.#lowest = reader.number()
     this.#counter = reader.flag()
+    this.#neverCounter = reader.flag()
     this.#previous = reader.number()
     this.#previousMs = reader.number()
     this.#resolution = reader.number()

@@ -4,6 +4,7 @@ import { BudgetMeter } from './budget-meter.ts'
 import { explainChoice, nextChoice, worthChanging } from './choose-algorithm.ts'
 import type { Choice, Past } from './choose-algorithm.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
+import { CHANNELS } from './deviation-scorer.ts'
 import type { DeviationScorer } from './deviation-scorer.ts'
 import { EventTracker } from './event-tracker.ts'
 import type { EventFacts } from './event-tracker.ts'
@@ -41,8 +42,8 @@ export class SeriesMonitor {
   readonly #settings: DetectorSettings
   readonly #budget: BudgetMeter
   readonly #intake = new SeriesIntake()
-  readonly #history = new History()
-  readonly #recent = new RecentPoints()
+  #history = new History()
+  #recent = new RecentPoints()
   readonly #judge = new AlarmJudge()
   readonly #events = new EventTracker()
   readonly #firstTimes = new Float64Array(FIRST_POINTS)
@@ -50,6 +51,7 @@ export class SeriesMonitor {
   #scorer: DeviationScorer | undefined
   #choice: Choice | undefined
   #chosenStepMs = 0
+  #gathered = 0
   #nextCheck = FIRST_POINTS
   #band: Band | undefined
   #changed = false
@@ -129,13 +131,17 @@ export class SeriesMonitor {
     const value = this.#intake.accept(timeMs, raw)
     if (value === undefined) return
     const { count } = this.#intake
-    if (count <= FIRST_POINTS) {
-      this.#firstTimes[count - 1] = timeMs
-      this.#firstValues[count - 1] = value
-      if (count === FIRST_POINTS) this.#begin()
+    if (this.#gathered < FIRST_POINTS) {
+      this.#firstTimes[this.#gathered] = timeMs
+      this.#firstValues[this.#gathered++] = value
+      if (this.#gathered === FIRST_POINTS) this.#begin()
       return
     }
     const analysed = this.#intake.analyse(timeMs, value)
+    if (this.#intake.disproved) {
+      this.#startAfresh(timeMs, value, found)
+      return
+    }
     if (analysed === undefined) return
     const scaled = this.#intake.scaled(analysed)
     this.#history.add(timeMs, scaled)
@@ -144,9 +150,25 @@ export class SeriesMonitor {
     this.#judgePoint(timeMs, value, analysed, found)
   }
 
+  /** What looked like a counter is none: all that was learned of its growth says nothing of its values. */
+  #startAfresh(timeMs: number, value: number, found: Finding[]): void {
+    const finding = this.#events.finding(false, this.#explain)
+    if (finding !== undefined) found.push(finding)
+    this.#events.close()
+    this.#changed = false
+    this.#intake.stopCounting()
+    this.#choice = undefined
+    this.#scorer = undefined
+    this.#history = new History()
+    this.#recent = new RecentPoints()
+    this.#firstTimes[0] = timeMs
+    this.#firstValues[0] = value
+    this.#gathered = 1
+  }
+
   #begin(): void {
     this.#intake.begin(this.#firstValues)
-    this.#budget.begin(this.#firstTimes[0]!)
+    if (this.#intake.count === FIRST_POINTS) this.#budget.begin(this.#firstTimes[0]!)
     this.#history.begin(this.#firstTimes[0]!, this.#intake.stepMs)
     this.#recent.begin(this.#firstTimes[0]!, this.#intake.stepMs)
     for (let i = 0; i < FIRST_POINTS; i++) {
@@ -173,32 +195,41 @@ export class SeriesMonitor {
     const wasReady = scorer.ready
     const rate = this.#alarmRate
     const events = this.#events
-    if (events.open && timeMs - events.lastFlaggedMs > this.#quietMs) {
-      found.push(events.finding(false, this.#explain)!)
-      this.#judge.learnEvent(events.peakScores, rate, this.#budget.overspent)
-      events.close()
-      this.#changed = false
-    }
+    if (events.open && timeMs - events.lastFlaggedMs > this.#quietMs) this.#close(rate, found)
     if (this.#intake.afterGap) scorer.forgetPrevious()
     scorer.take(timeMs, this.#intake.scaled(analysed), this.#intake.resolution)
     if (!wasReady) return
-    const verdict = this.#judge.judge(scorer.scores, rate)
-    if (this.#judge.ready) this.#band = this.#bandAt(value, analysed)
+    const lenient = this.#budget.lenientRate(timeMs, this.#intake.count, this.#intake.stepMs)
+    const verdict = this.#judge.judge(scorer.scores, lenient)
+    if (this.#judge.ready) this.#band = this.#bandAt(value, analysed, rate)
     if (verdict === undefined) {
       this.#judge.learn(scorer.lessons)
       return
     }
     // What lasts is no longer an accident: from here on it is learned too.
     if (events.flagged > 50) this.#judge.learnEvent(scorer.lessons, rate, this.#budget.overspent)
-    if (!events.open) this.#budget.spend(timeMs)
-    events.flag({
-      timeMs,
-      observed: value,
-      ...this.#bandAt(value, analysed),
-      ...verdict,
-      scores: scorer.scores,
-    })
+    const believed = events.confirmed
+    const decades = verdict.decades - Math.log10(lenient / rate)
+    const alone = decades >= 0 && !this.#budget.isNew(timeMs, this.#intake.count)
+    const needed = alone ? 1 : this.#budget.pointsToConfirm(this.#intake.stepMs)
+    const band = this.#bandAt(value, analysed, decades >= 0 ? rate : lenient, verdict.channel)
+    const rarity = { ...verdict, decades: Math.max(0, decades) }
+    events.flag({ timeMs, observed: value, ...band, ...rarity, scores: scorer.scores }, needed)
+    if (!events.confirmed) return
+    if (!believed) this.#budget.spend(timeMs)
     this.#changed = true
+  }
+
+  #close(rate: number, found: Finding[]): void {
+    const finding = this.#events.finding(false, this.#explain)
+    // What was too short to be believed is part of what is usual here.
+    if (finding === undefined) this.#judge.learn(this.#events.peakScores)
+    else {
+      found.push(finding)
+      this.#judge.learnEvent(this.#events.peakScores, rate, this.#budget.overspent)
+    }
+    this.#events.close()
+    this.#changed = false
   }
 
   get #alarmRate(): number {
@@ -208,20 +239,27 @@ export class SeriesMonitor {
   /** How long nothing must be flagged for an event to be over. */
   get #quietMs(): number {
     const { stepMs } = this.#intake
+    if (!this.#events.confirmed) return 3.5 * stepMs
     return Math.min(60 * stepMs, Math.max(5 * stepMs, this.#budget.periodMs / 56))
   }
 
-  #bandAt(value: number, analysed: number): Band {
-    const expected = this.#intake.unscaled(this.#scorer!.expected)
-    const scale = this.#intake.unscaledDifference(this.#scorer!.scale)
-    const rate = this.#alarmRate
+  /** What would have been normal for a way of being unusual: above and below, unless it is a jump or lasts. */
+  #bandAt(value: number, analysed: number, rate: number, channel = 0): Band {
+    const name = CHANNELS[channel]!
+    const jump = name === 'jump-up' || name === 'jump-down'
+    const lasting = name === 'long-above' || name === 'long-below'
+    const up = jump ? 2 : lasting ? 4 : 0
+    const scorer = this.#scorer!
+    const intake = this.#intake
+    const scale = intake.unscaledDifference(jump ? scorer.stepScale : scorer.scale)
     // A counter is judged by its growth, and shown where it would have grown to.
-    const shift = this.#intake.counter ? value - analysed : 0
-    const lower = expected - Math.max(0, this.#judge.limit(1, rate)) * scale + shift
-    const upper = expected + Math.max(0, this.#judge.limit(0, rate)) * scale + shift
-    // A band below zero would puzzle the reader of a series that has no such values.
-    const floor = this.#intake.neverNegative ? Math.min(expected + shift, 0) : lower
-    return { expected: expected + shift, lower: Math.max(lower, floor), upper }
+    const shift = intake.counter ? value - analysed : 0
+    const center = intake.unscaled(jump ? scorer.expectedNext : scorer.expected) + shift
+    const lower = center - Math.max(0, this.#judge.limit(up + 1, rate)) * scale
+    const upper = center + Math.max(0, this.#judge.limit(up, rate)) * scale
+    // A band below zero would puzzle the reader of a series that has no such values, as would a counter that falls.
+    const floor = intake.counter ? shift : intake.neverNegative ? 0 : Number.NEGATIVE_INFINITY
+    return { expected: Math.max(center, floor), lower: Math.max(lower, floor), upper: Math.max(upper, floor) }
   }
 
   readonly #explain = (event: EventFacts): string =>
@@ -236,7 +274,7 @@ export class SeriesMonitor {
     this.#budget.write(writer)
     writer.number(this.#nextCheck)
     writer.number(this.#chosenStepMs)
-    const buffered = this.#choice === undefined ? this.#intake.count : 0
+    const buffered = this.#choice === undefined ? this.#gathered : 0
     writer.numbers(this.#firstTimes, buffered)
     writer.numbers(this.#firstValues, buffered)
     writer.flag(this.#choice !== undefined)
@@ -261,9 +299,10 @@ export class SeriesMonitor {
     this.#budget.read(reader)
     this.#nextCheck = reader.number()
     this.#chosenStepMs = reader.number()
-    reader.numbers(this.#firstTimes)
+    this.#gathered = reader.numbers(this.#firstTimes)
     reader.numbers(this.#firstValues)
     if (!reader.flag()) return
+    this.#gathered = FIRST_POINTS
     const algorithm = ALGORITHM_CODES[reader.number()] ?? 'robust-z'
     const periodMs = reader.number()
     const strength = reader.number()

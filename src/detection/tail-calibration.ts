@@ -4,7 +4,7 @@ import type { StateReader, StateWriter } from './state-codec.ts'
 
 const LEVEL = 0.02
 const BURN_IN = 50
-const KEPT = 200
+const KEPT = 160
 const MEMORY_POINTS = 20_000
 const RUN_POINTS = 10
 const SMALLEST_SHAPE = -0.1
@@ -21,6 +21,7 @@ const LARGEST_FAR_SHAPE = 0.6
  */
 export class TailCalibration {
   readonly #smallestScale: number
+  readonly #ceiling: number
   readonly #excesses = new Uint16Array(KEPT)
   readonly #first = new Float32Array(BURN_IN)
   #size = 0
@@ -36,8 +37,12 @@ export class TailCalibration {
   #largest = 0
   #farShape = PRIOR_FAR_SHAPE
 
-  /** `smallestScale`: the least spread of excesses to believe in, in units of the score, so that ties do not make every difference impossible. */
-  constructor(smallestScale: number) {
+  /**
+   * `smallestScale`: the least spread of excesses to believe in, in units of the score, so that ties do not make every difference impossible.
+   * `ceiling`: what the score cannot pass.
+   */
+  constructor(smallestScale: number, ceiling = Number.POSITIVE_INFINITY) {
+    this.#ceiling = ceiling
     this.#smallestScale = smallestScale
     this.#scale = smallestScale
   }
@@ -53,17 +58,28 @@ export class TailCalibration {
     if (!(excess > 0)) return 1
     const rate = this.#rate()
     const fitted = rate * paretoSurvival({ scale: this.#scale, shape: this.#shape }, excess)
-    const largest = this.#reach()
-    if (score <= largest) return Math.min(1, fitted)
-    return Math.min(1, fitted, this.#rateOfRecords() * Math.pow(score / largest, -1 / this.#farShape))
+    const reach = this.#reach()
+    if (score <= reach) return Math.min(1, fitted)
+    const bounded = reach < this.#ceiling && this.#ceiling !== Number.POSITIVE_INFINITY
+    const room = bounded ? (this.#ceiling - reach) / Math.max(1e-9, this.#ceiling - score) : 1
+    const beyond = Math.max(score / reach, room)
+    return Math.min(1, fitted, this.#rateOfRecords() * Math.pow(beyond, -1 / this.#farShape))
   }
 
   /** The score whose {@link probability} is the one given. */
   scoreAt(probability: number): number {
     const fitted =
       this.#level + paretoExcess({ scale: this.#scale, shape: this.#shape }, probability / this.#rate())
-    const beyond = Math.max(1, this.#rateOfRecords() / probability)
-    return Math.min(fitted, this.#reach() * Math.pow(beyond, this.#farShape))
+    const reach = this.#reach()
+    const beyond = Math.pow(Math.max(1, this.#rateOfRecords() / probability), this.#farShape)
+    return Math.min(fitted, reach * beyond, this.#belowCeiling(reach, beyond))
+  }
+
+  /** A score that cannot pass a ceiling is the rarer the less room it leaves there. */
+  #belowCeiling(reach: number, beyond: number): number {
+    if (!(reach < this.#ceiling) || this.#ceiling === Number.POSITIVE_INFINITY)
+      return Number.POSITIVE_INFINITY
+    return this.#ceiling - (this.#ceiling - reach) / beyond
   }
 
   /** Takes a score in. Scores of an event under way are left out by the caller, so that an anomaly does not teach that it is normal. */

@@ -191,10 +191,35 @@ describe('a series monitor', () => {
   })
 
   it('keeps its state small', () => {
-    const series = CLEAN['daily season']!(1, 60)
-    const monitor = new SeriesMonitor(AUTO)
-    monitor.observe(series.timesMs, series.values)
-    expect(JSON.stringify(monitor.snapshot()).length).toBeLessThan(60_000)
+    const sizes = Object.keys(CLEAN).map((name) => {
+      const series = CLEAN[name]!(1, 60)
+      const monitor = new SeriesMonitor(AUTO)
+      monitor.observe(series.timesMs, series.values)
+      return JSON.stringify(monitor.snapshot()).length
+    })
+    sizes.sort((a, b) => a - b)
+    expect(sizes[sizes.length >> 1]).toBeLessThanOrEqual(16_384)
+    const largest = new SeriesMonitor(validateDetectorSettings({ parameters: { window: 1000 } }))
+    largest.observe(...columns(CLEAN['daily season']!(1, 60)))
+    sizes.push(JSON.stringify(largest.snapshot()).length)
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(24_576)
+  })
+
+  it('does not take for a counter for ever what only rose at first', () => {
+    const n = normal(41)
+    let level = 0
+    const series = generate(
+      14,
+      5 * MINUTE_MS,
+      (_, i) => 1000 + (i < 300 ? 10 * i : 3000 + (level = 0.8 * level + 20 * n())),
+    )
+    const { findings } = detectSeries(AUTO, ...columns(series))
+    expect(findings.filter((f) => f.detectedMs > series.timesMs[1000]!).length).toBeLessThanOrEqual(4)
+    expect(findings.some((f) => f.explanation.includes('count'))).toBe(false)
+    series.values[3500] = 9000
+    expect(
+      detectSeries(AUTO, ...columns(series)).findings.some((f) => f.peakMs === series.timesMs[3500]),
+    ).toBe(true)
   })
 
   it('refuses a snapshot of an unknown version or a damaged one', () => {
