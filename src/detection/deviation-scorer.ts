@@ -22,6 +22,9 @@ const LARGEST_Z = 1e4
 const LARGEST_BLIND_Z = 50
 const SINGLE_ERROR = 2e-7
 const USUAL_GAIN = 1 / 512
+/** `long-above`, `long-below` and `restless`. */
+const FIRST_AVERAGE = 4
+const LAST_AVERAGE = 6
 const SLOW_GAIN = 1 / 24
 /** Deviations count at most this much in the averages of `long-above`, `long-below` and `restless`. */
 export const SLOW_CLIP = 6
@@ -32,7 +35,10 @@ const STEP_WINDOW = 193
 export class DeviationScorer {
   /** The last point's score by channel, in the order of {@link CHANNELS}. */
   readonly scores = new Float64Array(CHANNELS.length)
-  /** The same as a lesson of what is usual: a standstill teaches its whole length once, when it ends. */
+  /**
+   * The same as a lesson of what is usual: a standstill teaches its whole length once, when it ends, and an average that extremes
+   * drive up teaches how far it rose when it falls again, so that what lasts does not become normal on its way.
+   */
   readonly lessons = new Float64Array(CHANNELS.length)
   /** What was expected of the last point, and one usual deviation there; NaN while warming up. */
   expected = Number.NaN
@@ -44,6 +50,8 @@ export class DeviationScorer {
   readonly #baseline: Baseline
   readonly #profile: SeasonalProfile | undefined
   readonly #steps = new SortedWindow(STEP_WINDOW)
+  readonly #averages = new Float64Array(LAST_AVERAGE - FIRST_AVERAGE + 1)
+  readonly #averageLessons = new Float64Array(LAST_AVERAGE - FIRST_AVERAGE + 1)
   #previous = Number.NaN
   #slow = 0
   #restless = 1
@@ -109,6 +117,15 @@ export class DeviationScorer {
     scores[6] = this.#restless
     scores[7] = this.#movedBefore ? this.#same : 0
     this.lessons.set(scores)
+    const clipped = Math.max(Math.abs(z), Math.abs(stepZ)) > SLOW_CLIP
+    for (let channel = FIRST_AVERAGE; channel <= LAST_AVERAGE; channel++) {
+      const at = channel - FIRST_AVERAGE
+      const before = this.#averages[at]!
+      this.#averages[at] = scores[channel]!
+      if (scores[channel]! <= before) this.#averageLessons[at] = before
+      else if (!clipped) this.#averageLessons[at] = scores[channel]!
+      this.lessons[channel] = this.#averageLessons[at]!
+    }
     this.lessons[7] = this.#same === 0 ? standstill : 0
     this.expectedNext = Number.isNaN(this.#previous)
       ? value
@@ -150,6 +167,8 @@ export class DeviationScorer {
     ])
       writer.number(value)
     writer.flag(this.#movedBefore)
+    writer.numbers(this.#averages)
+    writer.numbers(this.#averageLessons)
   }
 
   read(reader: StateReader): void {
@@ -165,6 +184,8 @@ export class DeviationScorer {
     this.#movement = reader.number()
     this.#usualDeviation = reader.number()
     this.#movedBefore = reader.flag()
+    reader.numbers(this.#averages)
+    reader.numbers(this.#averageLessons)
   }
 
   #stepScale(): number {

@@ -22,7 +22,7 @@ import type { WrittenState } from './state-codec.ts'
 export type { Algorithm, DetectorSettings, FalseAlarmBudget } from './detector-settings.ts'
 export type { BandColumns, Finding, Severity } from './finding.ts'
 
-const VERSION = 2
+const VERSION = 3
 const FIRST_POINTS = 48
 const ALGORITHM_CODES: readonly ConcreteAlgorithm[] = ['robust-z', 'ewma', 'seasonal-residual']
 

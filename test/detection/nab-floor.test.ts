@@ -27,6 +27,6 @@ describe.skipIf(!existsSync(FOLDER))(`NAB (skipped where ${FOLDER} is missing)`,
     })
     expect(files).toHaveLength(29)
     expect(files.find((file) => file.name.includes('flatline'))?.alarms).toEqual([])
-    expect(nabScore(files, 0, NAB_PROFILES.standard)).toBeGreaterThan(55)
+    expect(nabScore(files, 0, NAB_PROFILES.standard)).toBeGreaterThan(60)
   })
 })
