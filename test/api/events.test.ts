@@ -183,10 +183,8 @@ test('a key that is revoked hears nothing more', async () => {
 test('the server ends its streams when it stops, so that nothing keeps it from stopping', async () => {
   const short = await startTestNomaly({ worker: false, beside: nomaly })
   await using listener = await listen(short)
-  const startedAt = performance.now()
   await short[Symbol.asyncDispose]()
   await eventually(async () => listener.isOver, 2_000)
-  expect(performance.now() - startedAt).toBeLessThan(10_000)
 })
 
 /** A connection that asks for events and never reads one. */
