@@ -32,6 +32,8 @@ export class Worker implements AsyncDisposable {
   readonly #options: WorkerOptions
   readonly #presence: WorkerPresence
   readonly #stopping = new AbortController()
+  /** Ends a round of roll-ups early, which may be long and which anybody can go on with. */
+  readonly #leavingOff = new AbortController()
   readonly #repetitions: Repetition[] = []
   /** Datasets whose streams are about to be woken, and the wake-ups that are under way. */
   readonly #gathering = new Map<string, NodeJS.Timeout>()
@@ -58,6 +60,7 @@ export class Worker implements AsyncDisposable {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     for (const timer of this.#gathering.values()) clearTimeout(timer)
     await Promise.all(this.#waking)
+    this.#leavingOff.abort(new Error('the worker is stopping'))
     for (const repetition of this.#repetitions) await repetition.stop()
     // Tasks stop at their next checkpoint: what is stored is whole, and the next worker goes on from there.
     this.#stopping.abort(new Error('the worker is stopping'))
@@ -93,6 +96,8 @@ export class Worker implements AsyncDisposable {
     every('recover', 5_000, () => recoverRuns(store))
     every('streams', 30_000, () => wakeAllStreams(store))
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
+    // Hours that ended, and points that came late: until they are rolled up they are answered from raw, right but slowly.
+    every('roll-ups', 15_000, () => this.#rollUp())
     every('prune', 3_600_000, () => pruneHistory(store.database))
     this.#unsubscribe.push(
       store.notifier.subscribe(({ channel, tenantId, id }) => {
@@ -108,6 +113,16 @@ export class Worker implements AsyncDisposable {
   async #relayAll(): Promise<void> {
     const { database, queue, notifier } = this.#options.store
     while (await hasOutbox(database)) if ((await relayOutbox(database, queue, notifier)) === 0) return
+  }
+
+  /** What is left undone when the worker stops, the next one does. */
+  async #rollUp(): Promise<void> {
+    const { signal } = this.#leavingOff
+    try {
+      await this.#options.store.metrics.rollUp(new Date(), signal)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
   }
 
   #gather(tenantId: string, datasetId: string): void {

@@ -1,10 +1,14 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { MetricBucket, MetricsEngine, Series } from '../../src/metrics/metrics-engine.ts'
-import { ALWAYS, bucketed, point, scanned } from './metrics-probe.ts'
+import type { MetricsEngine, Series } from '../../src/metrics/metrics-engine.ts'
+import { ALWAYS, bucketed, expectSameBuckets, point, scanned } from './metrics-probe.ts'
 import { checkReading } from './metrics-reading.ts'
 import { ReferenceMetrics, referenceKey } from './metrics-reference.ts'
+import { checkCharts } from './metrics-charts.ts'
+import { checkInterleaving } from './metrics-interleaving.ts'
+import { checkRollUps } from './metrics-roll-ups.ts'
 import { newPlace, operations, toBatch, WORKLOAD_NOW_MS } from './metrics-workload.ts'
+import type { Pause } from './pausing-database.ts'
 import { checkWriting } from './metrics-writing.ts'
 
 export interface EngineFixture extends AsyncDisposable {
@@ -15,6 +19,10 @@ export interface EngineFixture extends AsyncDisposable {
   readonly maxConnections: number
   /** What the engines take for the present, in epoch milliseconds. */
   setNow(nowMs: number): void
+  /** Another engine on the same database that calls `pause` before each statement of a transaction. */
+  pausing(pause: Pause): MetricsEngine
+  /** Makes every roll-up of the class `forever` count one value too many, behind the engine's back. */
+  spoilRollUps(): Promise<void>
 }
 
 export interface SkippedTests {
@@ -77,6 +85,10 @@ export function describeMetricsEngine(
 
     checkWriting(check)
     checkReading(check)
+    checkCharts(check)
+    checkInterleaving(check)
+    // Last: what it closes stays closed.
+    checkRollUps(check)
   })
 }
 
@@ -102,27 +114,10 @@ async function compare(
       const wanted = series.flatMap((one) =>
         reference.buckets(keyOf(one), range, width).map((bucket) => ({ seriesId: one.id, ...bucket })),
       )
-      expect(buckets.map(exactPart)).toEqual(wanted.map(exactPart))
-      for (const [i, bucket] of buckets.entries()) {
-        // Adding up in another order may differ in the last digits of the largest terms.
-        const magnitude = Math.max(Math.abs(bucket.min ?? 0), Math.abs(bucket.max ?? 0)) * bucket.count
-        expect(Math.abs((bucket.sum ?? 0) - (wanted[i]!.sum ?? 0))).toBeLessThanOrEqual(1e-12 * magnitude)
-        const squares = wanted[i]!.sumSquares ?? 0
-        // Squares below the smallest normal float count as nothing.
-        expect(Math.abs((bucket.sumSquares ?? 0) - squares)).toBeLessThanOrEqual(1e-12 * squares + 1e-300)
-        expect(bucket.sumSquares === null).toBe(wanted[i]!.sumSquares === null)
-      }
+      expectSameBuckets(buckets, wanted)
     }
   }
   const latest = (await engine.latest(scope, ids)).toSorted((a, b) => a.seriesId - b.seriesId)
   expect(latest).toEqual(series.map((one) => ({ seriesId: one.id, ...reference.latest(keyOf(one)) })))
   expect(latest.map(({ timeMs }) => timeMs)).toEqual(series.map(({ latestMs }) => latestMs))
-}
-
-function exactPart({
-  sum: _sum,
-  sumSquares: _squares,
-  ...exact
-}: MetricBucket): Omit<MetricBucket, 'sum' | 'sumSquares'> {
-  return exact
 }

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
 import {
   type MetricBucket,
   type MetricPoint,
+  type MetricQuery,
   type MetricsEngine,
   type PointBatch,
   type RetentionClass,
@@ -75,6 +77,37 @@ export function query(
   bucketSeconds: number,
 ): AsyncIterable<MetricBucket> {
   return engine.query(scope, { series, range, bucket: { seconds: bucketSeconds }, freshness: 'latest' })
+}
+
+export async function answered(
+  engine: MetricsEngine,
+  scope: { tenantId: string },
+  asked: Omit<MetricQuery, 'freshness'>,
+): Promise<MetricBucket[]> {
+  return Array.fromAsync(engine.query(scope, { ...asked, freshness: 'latest' }))
+}
+
+/** Everything exactly, and sums but for the order in which they were added up. */
+export function expectSameBuckets(buckets: readonly MetricBucket[], wanted: readonly MetricBucket[]): void {
+  expect(buckets.map(exactPart)).toEqual(wanted.map(exactPart))
+  for (const [i, bucket] of buckets.entries()) {
+    // Adding up in another order may differ in the last digits of the largest terms.
+    const magnitude = Math.max(Math.abs(bucket.min ?? 0), Math.abs(bucket.max ?? 0)) * bucket.count
+    expect(Math.abs((bucket.sum ?? 0) - (wanted[i]!.sum ?? 0))).toBeLessThanOrEqual(1e-12 * magnitude)
+    const squares = wanted[i]!.sumSquares ?? 0
+    // Squares below the smallest normal float count as nothing.
+    expect(Math.abs((bucket.sumSquares ?? 0) - squares)).toBeLessThanOrEqual(1e-12 * squares + 1e-300)
+    for (const sum of ['sum', 'sumSquares'] as const)
+      expect(bucket[sum] === null).toBe(wanted[i]![sum] === null)
+  }
+}
+
+function exactPart({
+  sum: _sum,
+  sumSquares: _squares,
+  ...exact
+}: MetricBucket): Omit<MetricBucket, 'sum' | 'sumSquares'> {
+  return exact
 }
 
 export async function bucketed(...asked: Parameters<typeof query>): Promise<MetricBucket[]> {

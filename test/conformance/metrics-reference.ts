@@ -1,12 +1,16 @@
 import {
   type AppendReport,
+  type BucketGroup,
+  type BucketWidth,
   type CorrectionReport,
   type MetricBucket,
   type MetricPoint,
   POINT_LIMITS,
   type PointBatch,
+  type SeriesId,
   type TimeRange,
 } from '../../src/metrics/metrics-engine.ts'
+import { bucketStartMs } from './metrics-calendar.ts'
 
 /** The same meaning as a metrics engine, in plain maps and without any cleverness: what engines are compared with. */
 export class ReferenceMetrics {
@@ -64,21 +68,33 @@ export class ReferenceMetrics {
   }
 
   buckets(key: string, range: TimeRange, bucketSeconds: number): Omit<MetricBucket, 'seriesId'>[] {
-    const width = bucketSeconds * 1000
-    const byStart = Map.groupBy(this.points(key, range), ([timeMs]) => Math.floor(timeMs / width) * width)
-    return [...byStart].map(([startMs, points]) => {
-      const finite = points.map(([, value]) => value).filter(Number.isFinite)
-      const or = (value: number) => (finite.length === 0 ? null : value)
-      return {
+    const [id, metric] = [0, '']
+    return this.groupedBuckets([{ id, key, metric }], range, { seconds: bucketSeconds }, 'series').map(
+      ({ seriesId: _id, ...bucket }) => bucket,
+    )
+  }
+
+  /** Buckets of groups of series, by the lowest id of the group and time. */
+  groupedBuckets(
+    series: readonly { readonly id: SeriesId; readonly key: string; readonly metric: string }[],
+    range: TimeRange,
+    bucket: BucketWidth,
+    groupBy: BucketGroup,
+  ): MetricBucket[] {
+    const sorted = series.toSorted((a, b) => a.id - b.id)
+    const groups = Map.groupBy(sorted, ({ id, metric }) =>
+      groupBy === 'series' ? String(id) : groupBy === 'metric' ? metric : '',
+    )
+    return [...groups].flatMap(([group, members]) => {
+      // In the order of ids, and then stably by time: the last of several at one instant is that of the highest id.
+      const points = members.flatMap(({ key }) => this.points(key, range)).sort(([a], [b]) => a - b)
+      const byStart = Map.groupBy(points, ([timeMs]) => bucketStartMs(timeMs, bucket))
+      return [...byStart].map(([startMs, inside]) => ({
+        seriesId: members[0]!.id,
+        ...(groupBy === 'series' ? {} : { group }),
         startMs,
-        count: finite.length,
-        nonFinite: points.length - finite.length,
-        sum: or(finite.reduce((sum, value) => sum + value, 0)),
-        min: or(finite.reduce((a, b) => Math.min(a, b), Infinity)),
-        max: or(finite.reduce((a, b) => Math.max(a, b), -Infinity)),
-        last: or(finite.at(-1) ?? 0),
-        sumSquares: or(finite.reduce((sum, value) => sum + value * value, 0)),
-      }
+        ...aggregate(inside.map(([, value]) => value)),
+      }))
     })
   }
 
@@ -123,4 +139,18 @@ export function referenceKey(
 
 function isSame(a: number, b: number): boolean {
   return a === b || (Number.isNaN(a) && Number.isNaN(b))
+}
+
+function aggregate(values: readonly number[]): Omit<MetricBucket, 'seriesId' | 'startMs'> {
+  const finite = values.filter(Number.isFinite)
+  const or = (value: number) => (finite.length === 0 ? null : value)
+  return {
+    count: finite.length,
+    nonFinite: values.length - finite.length,
+    sum: or(finite.reduce((sum, value) => sum + value, 0)),
+    min: or(finite.reduce((a, b) => Math.min(a, b), Infinity)),
+    max: or(finite.reduce((a, b) => Math.max(a, b), -Infinity)),
+    last: or(finite.at(-1) ?? 0),
+    sumSquares: or(finite.reduce((sum, value) => sum + value * value, 0)),
+  }
 }

@@ -11,7 +11,7 @@ import {
 export const WORKLOAD_NOW_MS = Date.UTC(2026, 6, 10, 12)
 
 /** Few series, two of them the same one written differently, so that points meet. */
-const KEYS: readonly SeriesKey[] = [
+export const KEYS: readonly SeriesKey[] = [
   { metric: 'cpu', tags: {} },
   { metric: 'cpu', tags: { host: 'a', zone: 'ü "1"' } },
   { metric: 'cpu', tags: { zone: 'ü "1"', host: 'a' } },
@@ -50,7 +50,7 @@ const time = fc.oneof(
   },
 )
 
-const value = fc.oneof(
+export const value = fc.oneof(
   { weight: 6, arbitrary: fc.integer({ min: -3, max: 3 }) },
   { weight: 3, arbitrary: fc.double({ min: -1e6, max: 1e6, noNaN: true }) },
   { weight: 2, arbitrary: fc.constantFrom(Number.NaN, Infinity, -Infinity, -0) },
@@ -77,10 +77,10 @@ export interface Place {
 }
 
 /** Tenants and sources that nobody has used; the tenants share the ids of their sources. */
-export function newPlace(): Place {
+export function newPlace(retentions: readonly RetentionClass[] = ['forever', 'forever', 'week']): Place {
   return {
     tenants: [{ tenantId: randomUUID() }, { tenantId: randomUUID() }],
-    sources: (['forever', 'forever', 'week'] as const).map((retention) => ({
+    sources: retentions.map((retention) => ({
       kind: 'dataset',
       id: randomUUID(),
       retention,
@@ -90,7 +90,7 @@ export function newPlace(): Place {
 
 export function toBatch(
   { sources }: Place,
-  { source, points }: Pick<Operation, 'source' | 'points'>,
+  { source, points }: { readonly source: number; readonly points: Operation['points'] },
 ): PointBatch {
   return {
     source: sources[source]!,

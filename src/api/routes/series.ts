@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import { invalidField, notFound } from '../../errors.ts'
-import type { Series } from '../../metrics/metrics-engine.ts'
+import { MIN_CHART_POINTS, type Series } from '../../metrics/metrics-engine.ts'
 import type { Store } from '../../store/store.ts'
 import { replayBand } from '../../workflows/replay-band.ts'
 import type { Api } from '../api.ts'
@@ -23,6 +23,7 @@ import {
 import { cursorKey, decodeCursor, encodeCursor } from '../../database/paging.ts'
 
 const MAX_POINTS = 200_000
+const MAX_CHART_POINTS = 20_000
 
 const SeriesBody = Type.Object({
   id: Type.Integer(),
@@ -97,11 +98,12 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
         tags,
         summary: 'Read raw points in columns',
         description:
-          'Where there are more than `limit`, the newest are answered. NaN and infinities are texts.',
+          'Where there are more than `limit`, the newest are answered. NaN and infinities are texts. With `maxPoints` the whole range is answered: where it has more points than that, by the first, the last and the extremes in between, at their real times and without NaN and infinities, and `reduced` is true.',
         params: SeriesParams,
         querystring: Type.Object({
           ...RangeQuery,
           limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_POINTS, default: MAX_POINTS })),
+          maxPoints: Type.Optional(Type.Integer({ minimum: MIN_CHART_POINTS, maximum: MAX_CHART_POINTS })),
         }),
         response: {
           200: Type.Object({
@@ -109,6 +111,7 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
             timesMs: Type.Array(Type.Number()),
             values: Type.Array(Type.Union([Type.Number(), Type.String()])),
             truncated: Type.Boolean(),
+            reduced: Type.Optional(Type.Boolean()),
           }),
           ...problems,
         },
@@ -117,7 +120,26 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
     async (request, reply) => {
       const { scope } = identityOf(request)
       const series = await findSeries(store, scope, request.params.id)
-      const limit = request.query.limit ?? MAX_POINTS
+      const { limit = MAX_POINTS, maxPoints } = request.query
+      if (maxPoints !== undefined) {
+        const { isReduced, timesMs, values } = await store.metrics.chart(
+          scope,
+          series.id,
+          parseRange(request.query),
+          maxPoints,
+          untilAbandoned(reply),
+        )
+        return reply
+          .type('application/json')
+          .serializer((payload: unknown) => JSON.stringify(payload))
+          .send({
+            seriesId: series.id,
+            timesMs: Array.from(timesMs),
+            values: Array.from(values, presentValue),
+            truncated: false,
+            reduced: isReduced,
+          })
+      }
       const tail = await store.metrics.tail(
         scope,
         series.id,
