@@ -5,7 +5,7 @@ const scenarios = process.env['NOMALY_TEST_SCENARIOS'] === '1'
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['{test,dashboard/test}/**/*.test.ts'],
     exclude: scenarios ? [] : ['test/scenarios/**/*.long.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     // Processes, since some tests start, signal and kill others; two, since a server works beside them.

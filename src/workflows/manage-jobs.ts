@@ -82,8 +82,10 @@ export async function actOnJob(store: Store, identity: Identity, id: string, act
         hint: 'Cancel it; a new run starts it again.',
       })
     const nextRunAt = action === 'resume' ? nextOccurrence(before.schedule, new Date()) : undefined
-    const job = await unit.jobs.act(id, action, nextRunAt)
     const open = await unit.runs.findOpen(id)
+    // A cancelled job that was run by hand: only that run is left to cancel.
+    const isRunOnly = action === 'cancel' && before.status === 'cancelled' && open !== undefined
+    const job = isRunOnly ? before : await unit.jobs.act(id, action, nextRunAt)
     if (action === 'resume') {
       if (job.schedule.kind !== 'cron' && open === undefined) await startRun(unit, identity.scope.tenantId, job)
     } else if (open !== undefined) {

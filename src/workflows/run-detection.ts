@@ -104,11 +104,11 @@ export async function finishRun(
     await unit.jobs.lock(job.id)
     const isEnded = await unit.runs.finish(run, status, error === undefined ? undefined : describe(error))
     if (!isEnded) return
-    const jobStatus = job.schedule.kind === 'cron' ? 'pending' : status
-    await unit.jobs.follow(job.id, jobStatus)
+    await unit.jobs.follow(job.id, job.schedule.kind === 'cron' ? 'pending' : status)
     const { seriesDone, seriesTotal } = await unit.runs.get(run.id)
     await unit.outbox.add('run', { id: run.id, jobId: job.id, status, seriesDone, seriesTotal })
-    await unit.outbox.add('job', { id: job.id, status: jobStatus })
+    // One that was paused or cancelled meanwhile has stayed so.
+    await unit.outbox.add('job', { id: job.id, status: (await unit.jobs.get(job.id)).status })
   })
 }
 

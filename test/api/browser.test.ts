@@ -40,7 +40,7 @@ test('a sign-in link works once, and leaves a cookie that scripts cannot read', 
 test('of two browsers that open a link at once, one is signed in', async () => {
   const path = await makeLink()
   const answers = await Promise.all(Array.from({ length: 8 }, () => browse('GET', path)))
-  expect(answers.map(({ status }) => status).toSorted()).toEqual([
+  expect(answers.map(({ status }) => status).toSorted((a, b) => (a < b ? -1 : 1))).toEqual([
     302,
     ...Array.from({ length: 7 }, () => 401),
   ])

@@ -124,7 +124,7 @@ function headersOf(key: string, isWrong: boolean): fc.Arbitrary<Record<string, s
       { authorization: 'Bearer' },
       { authorization: `Basic ${key}` },
       { authorization: `Bearer nomaly_${'a'.repeat(43)}` },
-      { authorization: `Bearer ${"' or 1=1 --"}` },
+      { authorization: "Bearer ' or 1=1 --" },
       { cookie: `nomaly_browser=browser_${'a'.repeat(43)}` },
       { cookie: 'nomaly_browser=%00; =; ;;' },
     ),

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { PATTERN_MEANINGS } from '../schemas/shared.ts'
 import { isRefusedValue } from '../../database/database-errors.ts'
 import { type FieldProblem, HTTP_STATUS, NomalyError } from '../../errors.ts'
 
@@ -122,5 +123,7 @@ function toFieldProblems(entry: ValidationEntry, part: string): FieldProblem[] {
       field: join(name.trim() === '' ? JSON.stringify(name) : name.slice(0, 100)),
       reason: 'is not known here',
     }))
-  return [{ field: path === '' ? part : path, reason: entry.message ?? 'is not valid' }]
+  // A pattern says something to programs; its meaning stands in the schema's module.
+  const meaning = entry.keyword === 'pattern' ? PATTERN_MEANINGS.get(String(params['pattern'])) : undefined
+  return [{ field: path === '' ? part : path, reason: meaning ?? entry.message ?? 'is not valid' }]
 }

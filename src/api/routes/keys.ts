@@ -5,7 +5,7 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
-import { IdParams, NullableTime, problems, Time } from '../schemas/shared.ts'
+import { IdParams, NullableTime, pageOf, problems, Time } from '../schemas/shared.ts'
 
 const RoleName = Type.Enum([...ROLES], { description: 'viewer reads, editor also writes, admin also manages keys and the webhook' })
 const KeyFields = {
@@ -27,12 +27,13 @@ export function registerKeyRoutes(app: Api, store: Store): void {
       schema: {
         tags,
         summary: 'List API keys',
-        response: { 200: Type.Object({ items: Type.Array(Type.Object(KeyFields)) }), ...problems },
+        response: { 200: pageOf(Type.Object(KeyFields)), ...problems },
       },
     },
     async (request) => {
       const keys = await store.read(identityOf(request).scope, 'latest').apiKeys.list()
-      return { items: keys.map(present) }
+      // All of them at once: there are at most a thousand.
+      return { items: keys.map(present), nextCursor: null }
     },
   )
 

@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox'
+import { DATASET_NAME } from '../../datasets/dataset.ts'
 import type { PageRequest } from '../../database/paging.ts'
 import { invalidField } from '../../errors.ts'
 import { POINT_LIMITS } from '../../metrics/metrics-engine.ts'
@@ -27,8 +28,19 @@ const AnyProblem = {
 /** Put into the responses of every route. */
 export const problems = { '4xx': AnyProblem, '5xx': AnyProblem } as const
 
+const UUID_PATTERN = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
+
+/** What a text that does not fit a pattern is told, in words. */
+export const PATTERN_MEANINGS: ReadonlyMap<string, string> = new Map([
+  [UUID_PATTERN, 'is not an id, such as 6f83665a-36c9-4bcf-85fd-05d11ce010b4'],
+  [
+    DATASET_NAME.source,
+    'must be 1 to 100 letters, digits, dots, dashes and underscores, start with a letter or digit, and not be a UUID',
+  ],
+])
+
 export const Uuid = Type.String({
-  pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$',
+  pattern: UUID_PATTERN,
   maxLength: 36,
   description: 'A UUID',
 })
