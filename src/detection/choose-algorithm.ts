@@ -35,7 +35,11 @@ export function binsFor(past: Past, periodMs: number): Bins {
 function chooseAlgorithm(settings: DetectorSettings, past: Past): Choice {
   const { coarse, fine, stepMs } = past
   const memory = autocorrelation(centredRanks(coarse.values), 1)[1]!
-  const plain: Choice = { algorithm: memory > 0.97 ? 'ewma' : 'robust-z', season: undefined, memory }
+  const plain: Choice = {
+    algorithm: memory > 0.97 ? 'ewma' : 'robust-z',
+    season: undefined,
+    memory,
+  }
   const long = findSeason(coarse, stepMs)
   const short = fine.widthMs < coarse.widthMs ? findSeason(fine, stepMs) : undefined
   const seasonal = [long, short]
@@ -68,7 +72,11 @@ export function nextChoice(settings: DetectorSettings, past: Past): Choice {
   const periodMs = parameterOf(settings, 'periodSeconds') * 1000
   if (periodMs > 0) {
     const enough = past.coarse.values.length * past.coarse.widthMs >= 2 * periodMs
-    return { ...seen, algorithm: 'seasonal-residual', season: enough ? { periodMs, strength: 0 } : undefined }
+    return {
+      ...seen,
+      algorithm: 'seasonal-residual',
+      season: enough ? { periodMs, strength: 0 } : undefined,
+    }
   }
   return algorithm === 'auto' ? seen : { ...seen, algorithm }
 }
@@ -111,7 +119,7 @@ export function worthChanging(next: Choice, now: Choice, past: Past): boolean {
     return Math.abs(ratio - 1) * repetitions > 0.02 + past.stepMs / now.season.periodMs
   }
   // Wide bins blur a short period more than its multiples.
-  if (ratio > 1.5 && ratio < 4.5 && binsFor(past, now.season.periodMs) !== past.coarse) return false
+  if (ratio > 1.5 && ratio < 16.5 && binsFor(past, now.season.periodMs) !== past.coarse) return false
   if (ratio > 2) return explainsMore(next.season.strength, strength)
   return next.season.strength > strength + 0.2
 }

@@ -59,7 +59,12 @@ export function explainEvent(event: EventFacts, context: ExplanationContext): st
 
 function rhythm(periodMs: number): string {
   const named = { 3_600_000: 'hourly', 86_400_000: 'daily', 604_800_000: 'weekly' }[periodMs]
-  return named ?? formatDuration(periodMs).replace(' ', '-').replace(/s$/, '')
+  return (
+    named ??
+    formatDuration(periodMs)
+      .replace(' ', '-')
+      .replace(/(day|week)s$/, '$1')
+  )
 }
 
 function rarity(decades: number, budgetMs: number): string {

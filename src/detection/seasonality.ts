@@ -56,7 +56,11 @@ function seasonIn(bins: Float64Array, widthMs: number, stepMs: number): Season |
     if (calendarMs === undefined && (lag * 8 > bins.length || here < 0.5)) continue
     // So few bins to a period say little, unless it is all but exact.
     if (lag < 4 && here < 0.8) continue
-    candidates.push({ lag, calendarMs: lag < 4 ? undefined : calendarMs, strength: Math.min(1, here) })
+    candidates.push({
+      lag,
+      calendarMs: lag < 4 ? undefined : calendarMs,
+      strength: Math.min(1, here),
+    })
   }
   // Multiples of a period repeat just as well: a longer one must leave clearly less unexplained (weekends, for one).
   let best = candidates[0]

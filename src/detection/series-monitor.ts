@@ -1,10 +1,11 @@
 import { NomalyError } from '../errors.ts'
 import { AlarmJudge } from './alarm-judge.ts'
+import type { Verdict } from './alarm-judge.ts'
 import { BudgetMeter } from './budget-meter.ts'
 import { explainChoice, nextChoice, worthChanging } from './choose-algorithm.ts'
+import { readChoice, writeChoice } from './choice-state.ts'
 import type { Choice, Past } from './choose-algorithm.ts'
 import type { ConcreteAlgorithm, DetectorSettings } from './detector-settings.ts'
-import { CHANNELS } from './deviation-scorer.ts'
 import type { DeviationScorer } from './deviation-scorer.ts'
 import { EventTracker } from './event-tracker.ts'
 import type { EventFacts } from './event-tracker.ts'
@@ -13,18 +14,19 @@ import { UNKNOWN_BAND } from './finding.ts'
 import type { Band, BandColumns, Finding } from './finding.ts'
 import { History } from './history.ts'
 import { makeScorer } from './make-scorer.ts'
+import { normalBand } from './normal-band.ts'
 import { RecentPoints } from './recent-points.ts'
 import { replayPast } from './replay-past.ts'
 import { SeriesIntake } from './series-intake.ts'
 import { StateReader, StateWriter } from './state-codec.ts'
 import type { WrittenState } from './state-codec.ts'
+import { ValueRange } from './value-range.ts'
 
 export type { Algorithm, DetectorSettings, FalseAlarmBudget } from './detector-settings.ts'
 export type { BandColumns, Finding, Severity } from './finding.ts'
 
-const VERSION = 3
+const VERSION = 4
 const FIRST_POINTS = 48
-const ALGORITHM_CODES: readonly ConcreteAlgorithm[] = ['robust-z', 'ewma', 'seasonal-residual']
 
 /** The state of a monitor as plain JSON; what is inside is nobody's business but this version's. */
 export interface MonitorSnapshot extends WrittenState {
@@ -44,6 +46,7 @@ export class SeriesMonitor {
   readonly #intake = new SeriesIntake()
   #history = new History()
   #recent = new RecentPoints()
+  #range = new ValueRange()
   readonly #judge = new AlarmJudge()
   readonly #events = new EventTracker()
   readonly #firstTimes = new Float64Array(FIRST_POINTS)
@@ -161,6 +164,7 @@ export class SeriesMonitor {
     this.#scorer = undefined
     this.#history = new History()
     this.#recent = new RecentPoints()
+    this.#range = new ValueRange()
     this.#firstTimes[0] = timeMs
     this.#firstValues[0] = value
     this.#gathered = 1
@@ -197,11 +201,15 @@ export class SeriesMonitor {
     const events = this.#events
     if (events.open && timeMs - events.lastFlaggedMs > this.#quietMs) this.#close(rate, found)
     if (this.#intake.afterGap) scorer.forgetPrevious()
-    scorer.take(timeMs, this.#intake.scaled(analysed), this.#intake.resolution)
+    const scaled = this.#intake.scaled(analysed)
+    scorer.take(timeMs, scaled, this.#intake.resolution)
     if (!wasReady) return
     const lenient = this.#budget.lenientRate(timeMs, this.#intake.count, this.#intake.stepMs)
-    const verdict = this.#judge.judge(scorer.scores, lenient)
+    const seen = this.#judge.judge(scorer.scores, lenient)
+    const verdict = this.#farOut(scaled, seen, lenient, rate) ?? seen
     if (this.#judge.ready) this.#band = this.#bandAt(value, analysed, rate)
+    if (verdict === undefined || events.flagged > 50) this.#range.add(scaled)
+    else this.#range.addOdd(scaled)
     if (verdict === undefined) {
       this.#judge.learn(scorer.lessons)
       return
@@ -220,6 +228,19 @@ export class SeriesMonitor {
     this.#changed = true
   }
 
+  /** The verdict on a value far outside all that was ever seen, where that is rarer than what the scores say; its decades count from the lenient rate. */
+  #farOut(scaled: number, seen: Verdict | undefined, lenient: number, rate: number): Verdict | undefined {
+    const beyond = this.#range.decadesBeyond(scaled)
+    if (beyond === undefined) return undefined
+    const decades = beyond + Math.log10(lenient / rate)
+    if (seen !== undefined && seen.decades >= decades) return undefined
+    return {
+      channel: scaled > this.#range.ceiling ? 0 : 1,
+      decades,
+      probability: rate * 10 ** -beyond,
+    }
+  }
+
   #close(rate: number, found: Finding[]): void {
     const finding = this.#events.finding(false, this.#explain)
     // What was too short to be believed is part of what is usual here.
@@ -229,6 +250,7 @@ export class SeriesMonitor {
       this.#judge.learnEvent(this.#events.peakScores, rate, this.#budget.overspent)
     }
     this.#events.close()
+    this.#range.settle()
     this.#changed = false
   }
 
@@ -243,23 +265,14 @@ export class SeriesMonitor {
     return Math.min(60 * stepMs, Math.max(5 * stepMs, this.#budget.periodMs / 56))
   }
 
-  /** What would have been normal for a way of being unusual: above and below, unless it is a jump or lasts. */
-  #bandAt(value: number, analysed: number, rate: number, channel = 0): Band {
-    const name = CHANNELS[channel]!
-    const jump = name === 'jump-up' || name === 'jump-down'
-    const lasting = name === 'long-above' || name === 'long-below'
-    const up = jump ? 2 : lasting ? 4 : 0
-    const scorer = this.#scorer!
-    const intake = this.#intake
-    const scale = intake.unscaledDifference(jump ? scorer.stepScale : scorer.scale)
-    // A counter is judged by its growth, and shown where it would have grown to.
-    const shift = intake.counter ? value - analysed : 0
-    const center = intake.unscaled(jump ? scorer.expectedNext : scorer.expected) + shift
-    const lower = center - Math.max(0, this.#judge.limit(up + 1, rate)) * scale
-    const upper = center + Math.max(0, this.#judge.limit(up, rate)) * scale
-    // A band below zero would puzzle the reader of a series that has no such values, as would a counter that falls.
-    const floor = intake.counter ? shift : intake.neverNegative ? 0 : Number.NEGATIVE_INFINITY
-    return { expected: Math.max(center, floor), lower: Math.max(lower, floor), upper: Math.max(upper, floor) }
+  #bandAt(value: number, analysed: number, rate: number, channel?: number): Band {
+    const learned = {
+      intake: this.#intake,
+      scorer: this.#scorer!,
+      judge: this.#judge,
+      range: this.#range,
+    }
+    return normalBand(learned, value, analysed, rate, channel)
   }
 
   readonly #explain = (event: EventFacts): string =>
@@ -279,16 +292,10 @@ export class SeriesMonitor {
     writer.numbers(this.#firstValues, buffered)
     writer.flag(this.#choice !== undefined)
     if (this.#choice === undefined) return
-    const { algorithm, season, memory } = this.#choice
-    for (const value of [
-      ALGORITHM_CODES.indexOf(algorithm),
-      season?.periodMs ?? 0,
-      season?.strength ?? 0,
-      memory,
-    ])
-      writer.number(value)
+    writeChoice(this.#choice, writer)
     this.#history.write(writer)
     this.#recent.write(writer)
+    this.#range.write(writer)
     this.#judge.write(writer)
     this.#events.write(writer)
     this.#scorer!.write(writer)
@@ -303,17 +310,10 @@ export class SeriesMonitor {
     reader.numbers(this.#firstValues)
     if (!reader.flag()) return
     this.#gathered = FIRST_POINTS
-    const algorithm = ALGORITHM_CODES[reader.number()] ?? 'robust-z'
-    const periodMs = reader.number()
-    const strength = reader.number()
-    const memory = reader.number()
-    this.#choice = {
-      algorithm,
-      season: periodMs === 0 ? undefined : { periodMs, strength },
-      memory,
-    }
+    this.#choice = readChoice(reader)
     this.#history.read(reader)
     this.#recent.read(reader)
+    this.#range.read(reader)
     this.#judge.read(reader)
     this.#events.read(reader)
     this.#scorer = makeScorer(this.#choice, this.#settings, this.#chosenStepMs, this.#intake.roundingError)

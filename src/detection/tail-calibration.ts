@@ -14,6 +14,9 @@ const TOP = 16
 const PRIOR_FAR_SHAPE = 0.4
 const PRIOR_FAR_WEIGHT = 5
 const LARGEST_FAR_SHAPE = 0.6
+/** Where the tail is bent, and how much. */
+const FARTHEST = 6
+const BENT = 0.1
 
 /**
  * Turns any score into how rarely one so high starts an event while all is well: a streaming extreme-value tail (SPOT, Siffer et al., KDD 2017) whose
@@ -62,7 +65,7 @@ export class TailCalibration {
     if (score <= reach) return Math.min(1, fitted)
     const bounded = reach < this.#ceiling && this.#ceiling !== Number.POSITIVE_INFINITY
     const room = bounded ? (this.#ceiling - reach) / Math.max(1e-9, this.#ceiling - score) : 1
-    const beyond = Math.max(score / reach, room)
+    const beyond = Math.max(unbend(score / reach), room)
     return Math.min(1, fitted, this.#rateOfRecords() * Math.pow(beyond, -1 / this.#farShape))
   }
 
@@ -72,7 +75,7 @@ export class TailCalibration {
       this.#level + paretoExcess({ scale: this.#scale, shape: this.#shape }, probability / this.#rate())
     const reach = this.#reach()
     const beyond = Math.pow(Math.max(1, this.#rateOfRecords() / probability), this.#farShape)
-    return Math.min(fitted, reach * beyond, this.#belowCeiling(reach, beyond))
+    return Math.min(fitted, reach * bend(beyond), this.#belowCeiling(reach, beyond))
   }
 
   /** A score that cannot pass a ceiling is the rarer the less room it leaves there. */
@@ -198,4 +201,14 @@ export class TailCalibration {
     const shape = (sum + PRIOR_FAR_WEIGHT * PRIOR_FAR_SHAPE) / (top + PRIOR_FAR_WEIGHT)
     this.#farShape = Math.min(LARGEST_FAR_SHAPE, shape)
   }
+}
+
+/** How many times the largest score ever seen a tail is followed; further out, ten times rarer is hardly further. */
+function bend(beyond: number): number {
+  return beyond <= FARTHEST ? beyond : FARTHEST * (1 + BENT * Math.log(beyond / FARTHEST))
+}
+
+/** The inverse of {@link bend}. */
+function unbend(bent: number): number {
+  return bent <= FARTHEST ? bent : FARTHEST * Math.exp((bent / FARTHEST - 1) / BENT)
 }
