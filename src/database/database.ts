@@ -32,7 +32,7 @@ export interface ReadOptions extends TransactionOptions {
 }
 
 const POSITION_QUERY =
-  "select pg_current_wal_insert_lsn()::text as lsn, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline"
+  'select pg_current_wal_insert_lsn()::text as lsn, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline'
 
 /** A pool of connections to one PostgreSQL database, and what makes its transactions safe to acknowledge. */
 export class Database implements AsyncDisposable {
@@ -93,6 +93,21 @@ export class Database implements AsyncDisposable {
       const value = await this.#inTransaction(client, 'read only', options, work)
       await client.query('commit')
       return value
+    })
+  }
+
+  /**
+   * Runs `work` on a connection outside any transaction, for statements that make transactions of their own. The connection is closed
+   * afterwards, and with it goes what was locked or set.
+   */
+  async session<T>(options: TransactionOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#withClient(options, async (client) => {
+      const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
+      this.#broken.add(client)
+      await client.query(
+        `set role ${options.role}; set statement_timeout = ${Math.max(1, Math.round(timeoutMs))}`,
+      )
+      return work(new Connection(client))
     })
   }
 
@@ -244,7 +259,9 @@ class UncertainCommit extends Error {
 }
 
 async function readSystemId(client: pg.PoolClient): Promise<string> {
-  const result = await client.query<{ id: string }>('select system_identifier::text as id from pg_control_system()')
+  const result = await client.query<{ id: string }>(
+    'select system_identifier::text as id from pg_control_system()',
+  )
   return result.rows[0]!.id
 }
 

@@ -7,7 +7,7 @@ import { PgBoss } from 'pg-boss'
 import { NomalyError } from '../errors.ts'
 
 /** The sets of migrations, each a folder of numbered SQL files with a history of its own. */
-export type MigrationSet = 'core' | 'metrics-partitioned'
+export type MigrationSet = 'core' | 'metrics-partitioned' | 'metrics-timescale'
 
 export interface MigrationReport {
   /** Names of the files that were applied now, in order. */

@@ -52,6 +52,7 @@ export class MetricReader {
       this.#database.read(
         { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS },
         async (connection) => {
+          await this.#enter(connection)
           const prepared = await prepareQuery(connection, this.#relations, checked)
           await queryBuckets(connection, this.#relations, checked, prepared, emit)
         },
@@ -152,6 +153,15 @@ export class MetricReader {
       signal,
       timeoutMs: READ_TIMEOUT_MS,
     }
-    return this.#database.read(options, work)
+    return this.#database.read(options, async (connection) => {
+      await this.#enter(connection)
+      return work(connection)
+    })
+  }
+
+  /** Locking a table takes no snapshot yet (PostgreSQL manual, LOCK). */
+  async #enter(connection: Connection): Promise<void> {
+    const { readersGate } = this.#relations
+    if (readersGate !== undefined) await connection.query(`lock table ${readersGate} in access share mode`)
   }
 }

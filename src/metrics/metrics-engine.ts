@@ -183,6 +183,10 @@ export interface SourceSummary {
 export interface MaintenanceReport {
   readonly partitionsCreated: number
   readonly partitionsDropped: number
+  /** Partitions or chunks that were compressed, or compressed again with what came late. */
+  readonly compressed?: number
+  /** Sentences on what of the database's own maintenance failed, and what became of it. */
+  readonly problems?: readonly string[]
 }
 
 export interface RollUpReport {

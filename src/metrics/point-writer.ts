@@ -78,7 +78,7 @@ export async function overwritePoints(
 }
 
 /** Cuts runs into pieces of at most {@link COPY_ROWS}, and groups pieces of one class that fill one COPY together. */
-function slices(runs: readonly PartitionRun[]): PartitionRun[][] {
+export function slices(runs: readonly PartitionRun[]): PartitionRun[][] {
   const groups: PartitionRun[][] = []
   let rows = 0
   for (const run of runs) {
@@ -97,7 +97,7 @@ function slices(runs: readonly PartitionRun[]): PartitionRun[][] {
 }
 
 /** Tries a plain COPY, the fastest way in; false, and nothing written, when one of the instants is taken. */
-async function copied(
+export async function copied(
   connection: Connection,
   relations: MetricsRelations,
   points: OrderedPoints,
@@ -120,12 +120,20 @@ async function copied(
   return true
 }
 
+/** Which of some points are stored, and with the same value; `missing` are the indexes of the others, ascending. */
+export interface Comparison {
+  readonly present: number
+  readonly equal: number
+  readonly missing: Uint32Array
+}
+
 /** Compares the points of one partition with what is stored, and adds what is missing. */
-async function merge(
+export async function merge(
   connection: Connection,
   relations: MetricsRelations,
   points: OrderedPoints,
   run: PartitionRun,
+  compare: typeof compareByKey = compareByKey,
 ): Promise<WriteCounts> {
   const rows = rowsOf(points, run)
   const { present, equal, missing } = await compare(connection, relations, rows, run)
@@ -148,25 +156,41 @@ async function merge(
   }
 }
 
-async function compare(
+/** Looks every point up by its key. */
+export async function compareByKey(
   connection: Connection,
   relations: MetricsRelations,
   rows: PointRows,
   run: PartitionRun,
-): Promise<{ present: number; equal: number; missing: Uint32Array }> {
-  const [row] = await connection.query<{ present: number; equal: number; missing: Buffer }>(
-    `select count(p.value)::int4 as present, count(*) filter (where p.value = i.value)::int4 as equal,
+): Promise<Comparison> {
+  return readComparison(connection, comparisonStatement(relations, run, 'true'), columns(rows))
+}
+
+/** What compares `unnest($1, $2, $3)` with the stored points of a partition that `condition` is true of. */
+export function comparisonStatement(
+  relations: MetricsRelations,
+  run: PartitionRun,
+  condition: string,
+): string {
+  return `select count(p.value)::int4 as present, count(*) filter (where p.value = i.value)::int4 as equal,
        coalesce(string_agg(int4send(i.n::int4), ''::bytea) filter (where p.value is null), '') as missing
      from ${POINTS} with ordinality i(series_id, time, value, n)
-     left join ${relations.points(run.retention)} p on p.series_id = i.series_id and p.time = i.time and ${within(run)}`,
-    columns(rows),
-  )
+     left join ${relations.points(run.retention)} p
+       on p.series_id = i.series_id and p.time = i.time and ${within(run)} and ${condition}`
+}
+
+export async function readComparison(
+  connection: Connection,
+  statement: string,
+  values: readonly Buffer[],
+): Promise<Comparison> {
+  const [row] = await connection.query<{ present: number; equal: number; missing: Buffer }>(statement, values)
   const missing = new Uint32Array(row!.missing.length / 4)
   for (let i = 0; i < missing.length; i++) missing[i] = row!.missing.readUInt32BE(i * 4) - 1
   return { present: row!.present, equal: row!.equal, missing: missing.sort() }
 }
 
-async function insertMissing(
+export async function insertMissing(
   connection: Connection,
   relations: MetricsRelations,
   rows: PointRows,
@@ -179,16 +203,16 @@ async function insertMissing(
   return result.rowCount!
 }
 
-function columns({ ids, micros, values }: PointRows): Buffer[] {
+export function columns({ ids, micros, values }: PointRows): Buffer[] {
   return [int4Array(ids), timestampArray(micros), float8Array(values)]
 }
 
 /** Bounds as literals, so that the plan has this one partition in it. */
-function within(run: PartitionRun): string {
+export function within(run: Pick<PartitionRun, 'lowerMicros' | 'upperMicros'>): string {
   return `p.time >= ${instantLiteral(run.lowerMicros)} and p.time < ${instantLiteral(run.upperMicros)}`
 }
 
-function rowsOf({ ids, micros, values }: PointRows, { start, end }: PartitionRun): PointRows {
+export function rowsOf({ ids, micros, values }: PointRows, { start, end }: PartitionRun): PointRows {
   return {
     ids: ids.subarray(start, end),
     micros: micros.subarray(start, end),

@@ -12,10 +12,15 @@ export async function lockRollUps(
   retention: RetentionClass,
   mode: 'wait' | 'try',
 ): Promise<boolean> {
-  const key = "hashtextextended('nomaly metrics roll-ups ' || $1, 0)"
+  const key = rollUpsKey(retention)
   const lock = mode === 'wait' ? `pg_advisory_xact_lock(${key}) is null` : `pg_try_advisory_xact_lock(${key})`
-  const [row] = await connection.query<{ locked: boolean }>(`select ${lock} as locked`, [retention])
+  const [row] = await connection.query<{ locked: boolean }>(`select ${lock} as locked`)
   return mode === 'wait' || row!.locked
+}
+
+/** The key of the advisory lock of {@link lockRollUps}, for those who lock for longer than a transaction. */
+export function rollUpsKey(retention: RetentionClass): string {
+  return `hashtextextended('nomaly metrics roll-ups ${retention}', 0)`
 }
 
 /** The highest id of the marks that there are now, as text; `undefined` where there are none. */

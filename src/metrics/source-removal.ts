@@ -10,11 +10,17 @@ const SERIES_AT_ONCE = 1_000
 
 /**
  * Deletes the series of a source with their points, roll-ups and marks; answers how many series. Starts as `nomaly_app`, the source locked.
+ * `deleteRolledUp` stands in where roll-ups are no tables that rows can be deleted from.
  */
 export async function removeSource(
   connection: Connection,
   relations: MetricsRelations,
   sourceId: string,
+  deleteRolledUp?: (
+    connection: Connection,
+    retention: RetentionClass,
+    series: readonly SeriesId[],
+  ) => Promise<void>,
 ): Promise<number> {
   const removed = await connection.query<{ id: SeriesId; retention: RetentionClass }>(
     'delete from metrics.series where source_id = $1 returning id, retention',
@@ -37,8 +43,16 @@ export async function removeSource(
   // Last, because nothing is rolled up meanwhile: from here until the end nobody makes roll-ups of points that are about to go.
   for (const [retention, series] of byClass) {
     await lockRollUps(connection, retention, 'wait')
-    for (const table of [relations.hourly(retention), relations.daily(retention), relations.late(retention)])
-      await deleteFrom(table, series)
+    if (deleteRolledUp === undefined)
+      for (const table of [relations.hourly(retention), relations.daily(retention)])
+        await deleteFrom(table, series)
+    else
+      await deleteRolledUp(
+        connection,
+        retention,
+        series.map(({ id }) => id),
+      )
+    await deleteFrom(relations.late(retention), series)
   }
   return removed.length
 }

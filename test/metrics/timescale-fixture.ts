@@ -1,0 +1,85 @@
+import pg from 'pg'
+import { Database } from '../../src/database/database.ts'
+import { migrate } from '../../src/database/migrator.ts'
+import { TimescaleEngine } from '../../src/metrics/timescale-engine.ts'
+import type { EngineFixture } from '../conformance/metrics-engine.ts'
+import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
+import { PausingDatabase } from '../conformance/pausing-database.ts'
+import { createTestDatabase, findServer } from '../support/postgres.ts'
+
+export interface TimescaleFixture extends EngineFixture {
+  readonly engine: TimescaleEngine
+  readonly adminUrl: string
+  readonly database: Database
+}
+
+const MAX_CONNECTIONS = 4
+const LOGIN = { name: 'nomaly_metrics_test', password: 'metrics-test' }
+
+/** Whether the run's server has TimescaleDB to offer. */
+export async function isTimescaleOffered(): Promise<boolean> {
+  const client = new pg.Client({ connectionString: await findServer() })
+  await client.connect()
+  const { rowCount } = await client.query("select from pg_available_extensions where name = 'timescaledb'")
+  await client.end()
+  return rowCount === 1
+}
+
+/** Two engines, each with a pool of its own, on a fresh database, under the login that the product has. */
+export async function makeTimescaleEngine(): Promise<TimescaleFixture> {
+  // Not cloned from a template: TimescaleDB's scheduler connects to every database that has the extension, templates too.
+  const testDatabase = await createTestDatabase()
+  const asAdmin = async (statement: string): Promise<void> => {
+    const client = new pg.Client({ connectionString: testDatabase.adminUrl })
+    await client.connect()
+    await client.query(statement)
+    await client.end()
+  }
+  await asAdmin('create extension timescaledb')
+  await migrate({
+    adminUrl: testDatabase.adminUrl,
+    sets: ['core', 'metrics-partitioned', 'metrics-timescale'],
+    applicationLogin: LOGIN,
+  })
+  const url = new URL(testDatabase.adminUrl)
+  url.username = LOGIN.name
+  url.password = LOGIN.password
+  const options = (applicationName: string) => ({
+    url: url.href,
+    applicationName,
+    maxConnections: MAX_CONNECTIONS,
+    acquireTimeoutMs: 20_000,
+    statementTimeoutMs: 30_000,
+    commitTimeoutMs: 10_000,
+    log: () => {},
+  })
+  const databases = ['engine', 'neighbour'].map((name) => new Database(options(name)))
+  let nowMs = WORKLOAD_NOW_MS
+  const clock = () => nowMs
+  const [engine, neighbour] = databases.map((database) => new TimescaleEngine({ database, clock }))
+  return {
+    engine: engine!,
+    neighbour: neighbour!,
+    adminUrl: testDatabase.adminUrl,
+    database: databases[0]!,
+    maxConnections: MAX_CONNECTIONS,
+    setNow: (now) => {
+      nowMs = now
+    },
+    pausing: (pause) => {
+      const database = new PausingDatabase(options('pausing'), pause)
+      databases.push(database)
+      return new TimescaleEngine({ database, clock })
+    },
+    spoilRollUps: () =>
+      asAdmin(`do $$ declare store text; begin
+        for store in select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)
+          from timescaledb_information.continuous_aggregates
+          where view_name in ('timescale_hourly_forever', 'timescale_daily_forever')
+        loop execute format('update %s set count = count + 1', store); end loop; end $$`),
+    [Symbol.asyncDispose]: async () => {
+      for (const database of databases) await database[Symbol.asyncDispose]()
+      await testDatabase.drop()
+    },
+  }
+}
