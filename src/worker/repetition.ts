@@ -9,7 +9,12 @@ export interface Repetition {
 }
 
 /** Repeats work: at once, then `intervalMs` after each round, with a tenth of chance so that processes spread. Errors are logged. */
-export function repeat(name: string, intervalMs: number, work: () => Promise<unknown>, logger: Logger): Repetition {
+export function repeat(
+  name: string,
+  intervalMs: number,
+  work: () => Promise<unknown>,
+  logger: Logger,
+): Repetition {
   let timer: NodeJS.Timeout | undefined
   let round: Promise<void> | undefined
   let again = false

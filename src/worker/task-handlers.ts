@@ -13,12 +13,22 @@ export interface TaskContext {
 export function taskHandlers(
   { store, webhookPrivateAddresses }: TaskContext,
   workerId: string,
+  /** Filled with the runs that are being executed. */
+  runsAtWork: Set<string>,
 ): { [N in TaskName]: TaskHandler<N> } {
   /** Streaming jobs that this process is busy with, and whether there is more for them since. */
   const streams = new Map<string, { again: boolean }>()
   return {
-    'run-detection': ({ tenantId, runId }, signal) =>
-      runDetection({ store, scope: { tenantId }, runId, workerId, signal }),
+    'run-detection': async ({ tenantId, runId }, signal) => {
+      // A second task for it was made when this one seemed lost: it is not.
+      if (runsAtWork.has(runId)) return
+      runsAtWork.add(runId)
+      try {
+        await runDetection({ store, scope: { tenantId }, runId, workerId, signal })
+      } finally {
+        runsAtWork.delete(runId)
+      }
+    },
 
     'advance-stream': async ({ tenantId, jobId }, signal) => {
       const busy = streams.get(jobId)

@@ -39,6 +39,7 @@ export class Worker implements AsyncDisposable {
   readonly #gathering = new Map<string, NodeJS.Timeout>()
   readonly #waking = new Set<Promise<void>>()
   readonly #unsubscribe: (() => void)[] = []
+  readonly #runsAtWork = new Set<string>()
   #relay: Repetition | undefined
 
   private constructor(options: WorkerOptions) {
@@ -76,7 +77,7 @@ export class Worker implements AsyncDisposable {
       Math.min(this.#options.concurrency, Math.floor((store.database.poolUse.max - 2) / 4)),
     )
     await this.#presence.keep()
-    const handlers = taskHandlers(this.#options, this.id)
+    const handlers = taskHandlers(this.#options, this.id, this.#runsAtWork)
     for (const name of Object.keys(handlers) as TaskName[])
       await store.queue.work(name, concurrency, this.#measured(name, handlers[name] as TaskHandler<TaskName>))
 
@@ -93,7 +94,9 @@ export class Worker implements AsyncDisposable {
         logger.warn({ err: error }, 'a scheduled job was not started'),
       ),
     )
-    every('recover', 5_000, () => recoverRuns(store))
+    every('recover', 5_000, () =>
+      recoverRuns(store, { id: this.id, isBusyWith: (runId) => this.#runsAtWork.has(runId) }),
+    )
     every('streams', 30_000, () => wakeAllStreams(store))
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
     // Hours that ended, and points that came late: until they are rolled up they are answered from raw, right but slowly.
