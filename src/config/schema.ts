@@ -86,6 +86,13 @@ export const CONFIG_OPTIONS = {
     '',
     'Port of the embedded server on 127.0.0.1; the next free one is taken where it is in use.',
   ),
+  metricsEngine: {
+    env: 'NOMALY_METRICS_ENGINE',
+    kind: { type: 'choice', choices: ['auto', 'timescale', 'partitioned'] },
+    fallback: 'auto',
+    description:
+      'What keeps the points: TimescaleDB (2.20 or newer, not its Apache edition) or partitions of plain PostgreSQL. `auto` takes TimescaleDB where the server offers it. Decides for a new database only: one that has metrics stays with what they are in.',
+  } as Option<'auto' | 'timescale' | 'partitioned'>,
   databaseConnections: integer(
     'NOMALY_DATABASE_CONNECTIONS',
     20,

@@ -2,14 +2,37 @@ import { join } from 'node:path'
 import type { Config } from '../config/profiles.ts'
 import { type DataFolder, openDataFolder } from '../database/data-folder.ts'
 import { type EmbeddedServer, startEmbeddedServer } from '../database/embedded-server.ts'
-import { migrate, type MigrateOptions, type MigrationSet } from '../database/migrator.ts'
+import {
+  migrate,
+  type MigrateOptions,
+  type MigrationReport,
+  type MigrationSet,
+} from '../database/migrator.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
+import { chooseMetricsEngine, rememberMetricsEngine } from './choose-metrics-engine.ts'
 import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
 import { prepareTenant } from './prepare-tenant.ts'
 
-/** The migrations that an installation needs. */
+/** The migrations that an installation needs on plain PostgreSQL. */
 export const MIGRATION_SETS: readonly MigrationSet[] = ['core', 'metrics-partitioned']
+
+/** Chooses what keeps the metrics of a database, migrates it for that, and remembers it. */
+export async function migrateInstance(
+  options: Omit<MigrateOptions, 'sets'>,
+  wanted: Config['metricsEngine'],
+  log: (message: string) => void,
+): Promise<MigrationReport> {
+  const { adminUrl } = options
+  const engine = await chooseMetricsEngine(adminUrl, wanted)
+  if (engine.reason !== undefined) log(`Metrics are kept in plain PostgreSQL: ${engine.reason}`)
+  // Series and their newest points are in the first of the two sets of metrics, whatever keeps the points.
+  const sets =
+    engine.name === 'timescale' ? [...MIGRATION_SETS, 'metrics-timescale' as const] : MIGRATION_SETS
+  const report = await migrate({ ...options, sets })
+  await rememberMetricsEngine(adminUrl, engine)
+  return report
+}
 
 /** An installation that is up: its data folder, its database and the store on it. */
 export interface Instance extends AsyncDisposable {
@@ -51,11 +74,14 @@ export async function openInstance(
 }
 
 /** How a server of the user's own is migrated: where the administrator's login is another one, the application's gets its two roles. */
-export function serverMigration(databaseUrl: string, adminUrl: string | undefined): MigrateOptions {
+export function serverMigration(
+  databaseUrl: string,
+  adminUrl: string | undefined,
+): Omit<MigrateOptions, 'sets'> {
   const login = decodeURIComponent(new URL(databaseUrl).username)
   if (adminUrl === undefined || login === decodeURIComponent(new URL(adminUrl).username))
-    return { adminUrl: adminUrl ?? databaseUrl, sets: MIGRATION_SETS }
-  return { adminUrl, sets: MIGRATION_SETS, applicationLogin: { name: login } }
+    return { adminUrl: adminUrl ?? databaseUrl }
+  return { adminUrl, applicationLogin: { name: login } }
 }
 
 async function openDatabase(
@@ -65,7 +91,11 @@ async function openDatabase(
   signal: AbortSignal | undefined,
 ): Promise<{ applicationUrl: string; embedded: EmbeddedServer | undefined }> {
   if (config.databaseUrl !== undefined) {
-    await migrate(serverMigration(config.databaseUrl, config.adminDatabaseUrl))
+    await migrateInstance(
+      serverMigration(config.databaseUrl, config.adminDatabaseUrl),
+      config.metricsEngine,
+      log,
+    )
     return { applicationUrl: config.databaseUrl, embedded: undefined }
   }
   const embedded = await startEmbeddedServer({
@@ -77,11 +107,11 @@ async function openDatabase(
   })
   try {
     const password = await folder.secret('application-password')
-    await migrate({
-      adminUrl: embedded.adminUrl,
-      sets: MIGRATION_SETS,
-      applicationLogin: { name: APPLICATION_LOGIN, password },
-    })
+    await migrateInstance(
+      { adminUrl: embedded.adminUrl, applicationLogin: { name: APPLICATION_LOGIN, password } },
+      config.metricsEngine,
+      log,
+    )
     return { applicationUrl: urlForLogin(embedded.adminUrl, APPLICATION_LOGIN, password), embedded }
   } catch (error) {
     await embedded.stop()

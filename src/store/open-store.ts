@@ -4,8 +4,9 @@ import type { Config } from '../config/profiles.ts'
 import type { Connection } from '../database/connection.ts'
 import { Database } from '../database/database.ts'
 import { notFound } from '../errors.ts'
-import type { SeriesSource } from '../metrics/metrics-engine.ts'
+import type { MetricsEngine, SeriesSource } from '../metrics/metrics-engine.ts'
 import { PartitionedEngine } from '../metrics/partitioned-engine.ts'
+import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
 import { Store } from './store.ts'
@@ -38,9 +39,23 @@ export async function openStore(
   await queue.start()
   const identities = new Identities(database, log)
   notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
-  const metrics = new PartitionedEngine({ database, clock: Date.now, requireSource: requireDataset })
+  const metrics = await openMetrics(database, log)
   stack.move()
   return new Store({ database, metrics, notifier, queue, identities, tenants: new Tenants(database) })
+}
+
+/** Opens the engine that the metrics of this database were made for. */
+async function openMetrics(database: Database, log: (message: string) => void): Promise<MetricsEngine> {
+  const options = { database, clock: Date.now, requireSource: requireDataset, log }
+  const name = await database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
+    const [table] = await connection.query<{ exists: boolean }>(
+      "select to_regclass('metrics.engine') is not null as exists",
+    )
+    if (!table!.exists) return 'partitioned'
+    const [row] = await connection.query<{ name: MetricsEngine['name'] }>('select name from metrics.engine')
+    return row?.name ?? 'partitioned'
+  })
+  return name === 'timescale' ? new TimescaleEngine(options) : new PartitionedEngine(options)
 }
 
 /** Keeps points from being stored for a dataset that was deleted while they were on their way. */

@@ -1,10 +1,9 @@
 import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.ts'
-import { migrate } from '../../database/migrator.ts'
 import { findDatabaseUrls } from '../../operations/connection-urls.ts'
-import { MIGRATION_SETS, serverMigration } from '../../operations/open-instance.ts'
+import { migrateInstance, serverMigration } from '../../operations/open-instance.ts'
 import { withExamples } from '../help-examples.ts'
-import { type OutputOptions, print, printJson, withOutput } from '../output.ts'
+import { note, type OutputOptions, print, printJson, withOutput } from '../output.ts'
 
 /** Adds `nomaly migrate`. */
 export function registerMigrate(program: Command): void {
@@ -22,10 +21,12 @@ export function registerMigrate(program: Command): void {
   command.action(async ({ output }: OutputOptions) => {
     const config = loadConfig()
     const { adminUrl } = await findDatabaseUrls(config)
-    const { applied } = await migrate(
+    const { applied } = await migrateInstance(
       config.databaseUrl === undefined
-        ? { adminUrl, sets: MIGRATION_SETS }
+        ? { adminUrl }
         : serverMigration(config.databaseUrl, config.adminDatabaseUrl),
+      config.metricsEngine,
+      note,
     )
     if (output !== 'table') printJson({ applied })
     else if (applied.length === 0) print('The database is up to date.')
