@@ -100,6 +100,49 @@ export function checkInterleaving(check: Check): void {
     expect(await countAll(fixture.engine, scope, source.id, range)).toBe(3)
     await expectRight(fixture.engine, scope, source, range, baseMs + HOUR_MS)
   })
+
+  check(
+    'hears of what is written while hours are being closed, however late that is committed',
+    async (fixture) => {
+      baseMs += 2 * DAY_MS
+      fixture.setNow(baseMs + DAY_MS)
+      const [scope, source] = [{ tenantId: randomUUID() }, newSource()]
+      const range = { fromMs: baseMs - HOUR_MS, toMs: baseMs }
+      const single = (offsetMs: number) => ({
+        source,
+        keys: KEYS,
+        series: new Uint32Array(1),
+        timesMs: Float64Array.of(range.fromMs + offsetMs),
+        values: Float64Array.of(1),
+      })
+      await fixture.engine.append(scope, single(0))
+      const [announced, written] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const [mayClose, mayCommit] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const closer = fixture.pausing(async (statement) => {
+        if (!/closed_until.* for update/s.test(statement)) return
+        announced.resolve()
+        await mayClose.promise
+      })
+      let hasWritten = false
+      const writer = fixture.pausing(async (statement) => {
+        hasWritten ||= statement.includes('latest_points')
+        if (statement !== 'commit' || !hasWritten) return
+        written.resolve()
+        await mayCommit.promise
+      })
+      const closing = closer.rollUp(new Date(baseMs + HOUR_MS))
+      await announced.promise
+      const writing = writer.append(scope, single(1))
+      await written.promise
+      mayClose.resolve()
+      await closing
+      expect(await countAll(fixture.engine, scope, source.id, range)).toBe(1)
+      mayCommit.resolve()
+      await writing
+      expect(await countAll(fixture.engine, scope, source.id, range)).toBe(2)
+      await expectRight(fixture.engine, scope, source, range, baseMs + HOUR_MS)
+    },
+  )
 }
 
 /** That roll-ups, when all marks are worked off, say what the raw points say, and are what is read. */
@@ -149,7 +192,7 @@ async function countAll(
 
 /** Mostly none, so that something is always moving; long ones where a transaction is about to become visible. */
 function pauseMs(random: () => number, statement: string): number {
-  if (statement === 'commit') return random() < 0.6 ? 0 : random() * 25
+  if (statement === 'commit') return random() < 0.6 ? 0 : random() * (random() < 0.1 ? 300 : 25)
   return random() < 0.8 ? 0 : random() * 12
 }
 
