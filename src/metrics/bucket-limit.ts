@@ -11,8 +11,8 @@ import type { SelectedSeries } from './series-selection.ts'
 export const MAX_BUCKETS_PER_QUERY = 1_000_000
 
 /**
- * Lets a query pass whose range is short enough; for a longer one looks how far apart the first and last points really are, as
- * `nomaly_system`.
+ * Answers how many buckets a query has at most. For a range that would have too many looks how far apart the first and last points really
+ * are, as `nomaly_system`.
  * @throws NomalyError `too_large` when that is still too much.
  */
 export async function requireFewBuckets(
@@ -20,11 +20,11 @@ export async function requireFewBuckets(
   relations: MetricsRelations,
   { bucket, range }: CheckedQuery,
   { byClass, count, groups, names }: SelectedSeries,
-): Promise<void> {
+): Promise<number> {
   const seconds = leastSeconds(bucket)
   const answers = groups === undefined ? count : names.size
   const widest = Math.ceil((range.toMicros - range.fromMicros) / 1_000_000 / seconds) + 1
-  if (answers * widest <= MAX_BUCKETS_PER_QUERY) return
+  if (answers * widest <= MAX_BUCKETS_PER_QUERY) return answers * widest
   const within = `time >= ${instantLiteral(range.fromMicros)} and time < ${instantLiteral(range.toMicros)}`
   const classes = [...byClass]
   const spans = classes.map(([retention], i) => {
@@ -45,4 +45,5 @@ export async function requireFewBuckets(
       hint: `Ask for wider buckets, a shorter range or fewer series: at most ${MAX_BUCKETS_PER_QUERY} buckets.`,
       problems: [{ field: 'bucketSeconds', reason: 'too narrow for this range' }],
     })
+  return most
 }

@@ -29,6 +29,9 @@ import { type SelectedSeries, selectSeries } from './series-selection.ts'
 
 const ROWS_AT_ONCE = 1_000
 
+/** Answers of at most so many rows are fetched whole. */
+const ROWS_IN_ONE = 10_000
+
 /** Of late days at most this part of all days of all series is looked up one by one: beyond that reading everything from raw is faster. */
 const MOST_LATE = 0.25
 const MOST_LATE_DAYS = 50_000
@@ -101,12 +104,18 @@ export async function queryBuckets(
   emit: (buckets: MetricBucket[]) => Promise<void>,
 ): Promise<void> {
   if (plans.length === 0) return
-  await requireFewBuckets(connection, relations, query, selected)
+  const most = await requireFewBuckets(connection, relations, query, selected)
   // Compiling a plan costs more than it saves at these sizes; more memory than the default keeps sorts off the disk.
   await connection.query("set local jit = off; set local work_mem = '64MB'")
   const { text, values } = bucketStatement(relations, plans, query.bucket, selected.groups)
-  const cursor = connection.client.query(new Cursor<Row>(text, values as unknown[], { rowMode: 'array' }))
   const toBucket = bucketReader(selected)
+  if (most <= ROWS_IN_ONE) {
+    // Through a cursor PostgreSQL does not let several processes work on a statement.
+    const whole = { text, values: values as unknown[], rowMode: 'array' } as const
+    await emit((await connection.client.query<Row>(whole)).rows.map(toBucket))
+    return
+  }
+  const cursor = connection.client.query(new Cursor<Row>(text, values as unknown[], { rowMode: 'array' }))
   try {
     for (;;) {
       const rows = await cursor.read(ROWS_AT_ONCE)

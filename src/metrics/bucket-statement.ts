@@ -82,21 +82,31 @@ export function bucketStatement(
         from ${rows} order by series_id, start`,
       values,
     }
-  const grouped =
-    groups === undefined
-      ? { key: 'p.series_id', join: '' }
-      : {
-          key: 'g.number',
-          join: `join unnest(${parameter(int4Array(groups.ids), 'int4[]')}, ${parameter(int4Array(groups.groups), 'int4[]')})
-            g(id, number) on g.id = p.series_id`,
-        }
+  const grouped = groupKey(groups, parameter)
   // Of several values that are the newest of their part the newest is the greatest array. Microseconds stay apart in float8 seconds.
   return {
     text: `select ${grouped.key}, date_part('epoch', p.start), sum(p.count)::float8, sum(p.non_finite)::float8, sum(p.sum), min(p.min), max(p.max),
         (max(array[date_part('epoch', p.last_time), p.series_id, p.last]) filter (where p.last_time is not null))[3],
         sum(p.sum_squares)
-      from ${rows} ${grouped.join} group by ${grouped.key}, p.start order by 1, 2`,
+      from ${rows} ${grouped.join} group by ${grouped.groupBy} order by 1, 2`,
     values,
+  }
+}
+
+/** What parts are put together by: their series; one number, which costs nothing; or that of their group. */
+function groupKey(
+  groups: SeriesGroups | undefined,
+  parameter: (value: unknown, type: string) => string,
+): { readonly key: string; readonly groupBy: string; readonly join: string } {
+  if (groups === undefined) return { key: 'p.series_id', groupBy: 'p.series_id, p.start', join: '' }
+  const [only] = groups.groups
+  if (groups.groups.every((group) => group === only))
+    return { key: `${only}::int4`, groupBy: 'p.start', join: '' }
+  const columns = [groups.ids, groups.groups].map((column) => parameter(int4Array(column), 'int4[]'))
+  return {
+    key: 'g.number',
+    groupBy: 'g.number, p.start',
+    join: `join unnest(${columns.join(', ')}) g(id, number) on g.id = p.series_id`,
   }
 }
 
