@@ -2,7 +2,8 @@ import { AlarmJudge } from './alarm-judge.ts'
 import type { Verdict } from './alarm-judge.ts'
 import { BudgetMeter } from './budget-meter.ts'
 import type { FalseAlarmBudget } from './detector-settings.ts'
-import type { DeviationScorer } from './deviation-scorer.ts'
+import { CHANNELS } from './deviation-scorer.ts'
+import type { Channel, DeviationScorer } from './deviation-scorer.ts'
 import { EventTracker } from './event-tracker.ts'
 import { explainEvent } from './explain-event.ts'
 import type { Band, Finding } from './finding.ts'
@@ -72,22 +73,26 @@ export class EventWatch {
     const learned = { intake: this.#intake, scorer, judge: this.judge, range: this.#range }
     const lenient = this.#budget.lenientRate(timeMs, this.#intake.count, this.#intake.stepMs)
     const seen = this.judge.judge(scorer.scores, lenient)
-    const verdict = this.#farOut(scaled, seen, lenient, rate) ?? seen
+    const suspected = this.#farOut(scaled, seen, lenient, rate) ?? seen
+    const decades = (suspected?.decades ?? 0) - Math.log10(lenient / rate)
+    const limits = decades >= 0 ? rate : lenient
+    const band = suspected && normalBand(learned, value, analysed, limits, suspected.channel)
+    const plain = band !== undefined && liesOutside(value, band, CHANNELS[suspected!.channel]!)
+    // An average may still be far when the point itself is back: that begins no event, and is not what one is about.
+    const verdict = plain || events.open ? suspected : undefined
     if (this.judge.ready) this.band = normalBand(learned, value, analysed, rate)
     if (verdict === undefined || events.flagged > 50) this.#range.add(scaled)
     else this.#range.addOdd(scaled)
-    if (verdict === undefined) {
+    if (verdict === undefined || band === undefined) {
       this.judge.learn(scorer.lessons)
       return
     }
     // What lasts is no longer an accident: from here on it is learned too.
     if (events.flagged > 50) this.judge.learnEvent(scorer.lessons, rate, this.#budget.overspent)
     const believed = events.confirmed
-    const decades = verdict.decades - Math.log10(lenient / rate)
     const alone = decades >= 0 && !this.#budget.isNew(timeMs, this.#intake.count)
     const needed = alone ? 1 : this.#budget.pointsToConfirm(this.#intake.stepMs)
-    const band = normalBand(learned, value, analysed, decades >= 0 ? rate : lenient, verdict.channel)
-    const rarity = { ...verdict, decades: Math.max(0, decades) }
+    const rarity = { ...verdict, decades: plain ? Math.max(0, decades) : -1 }
     events.flag({ timeMs, observed: value, ...band, ...rarity, scores: scorer.scores }, needed)
     if (!events.confirmed) return
     if (!believed) this.#budget.spend(timeMs)
@@ -148,4 +153,11 @@ export class EventWatch {
   read(reader: StateReader): void {
     for (const part of [this.#budget, this.#range, this.judge, this.#events]) part.read(reader)
   }
+}
+
+/** Whether a point shows by itself what it is taken for; a pattern need not. */
+function liesOutside(value: number, { lower, upper }: Band, channel: Channel): boolean {
+  if (channel === 'restless' || channel === 'frozen') return true
+  const above = channel === 'above' || channel === 'jump-up' || channel === 'long-above'
+  return above ? value > upper : value < lower
 }
