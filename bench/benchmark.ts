@@ -4,6 +4,10 @@ import type { Check } from './checks.ts'
 export interface BenchContext {
   /** Under a minute, without what needs the full size. */
   readonly quick: boolean
+  /** Takes half an hour and more, and tens of gigabytes of disk, for what nothing smaller shows. */
+  readonly huge: boolean
+  /** A PostgreSQL server to measure on, as superuser, instead of the embedded one. Carries a password: never log it. */
+  readonly databaseUrl: string | undefined
   /** A folder of this run's own, removed afterwards. */
   readonly directory: string
   /** Aborts when the run is told to stop. */
@@ -18,6 +22,8 @@ export interface BenchResult {
   readonly checks: readonly Check[]
   /** Of PostgreSQL as it answered, and of whatever else was measured against. */
   readonly versions: Readonly<Record<string, string>>
+  /** A drawing of the figures, as SVG. */
+  readonly plot?: string
 }
 
 export interface Benchmark {

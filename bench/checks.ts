@@ -7,6 +7,8 @@ export interface Check {
   readonly value: number
   readonly unit: string
   readonly bound: Bound | null
+  /** What is hoped for, beyond the bound. */
+  readonly aim?: number
   readonly ok: boolean
 }
 

@@ -27,7 +27,7 @@ export interface Instance extends AsyncDisposable {
   /** The link that was printed. */
   readonly signInLink: string
   readonly adminKey: string
-  /** Superuser's address of the embedded database. */
+  /** The administrator's address of the database: of the embedded one, unless the environment names a server. */
   readonly adminDatabaseUrl: string
   readonly postgresVersion: string
   /** All of its processes: npm, shell, server, and PostgreSQL, which is detached from them. Linux only. */
@@ -72,7 +72,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     await until(() => isReady(url), { child, output, signal })
     const readyMs = performance.now() - started
     await until(() => LINK.test(output.text), { child, output, signal })
-    const config = loadConfig({ NOMALY_DATA_DIR: dataDirectory })
+    const config = loadConfig({ ...options.environment, NOMALY_DATA_DIR: dataDirectory })
     const { adminUrl } = await findDatabaseUrls(config)
     return {
       url,

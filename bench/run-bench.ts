@@ -1,4 +1,4 @@
-// Measures the product against what is asked of it: npm run bench -- [names…] [--quick]
+// Measures the product against what is asked of it: npm run bench -- [names…] [--quick] [--huge] [--url URL]
 import { mkdir, mkdtemp, rm, writeFile, chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,24 +12,29 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   startup: async () => (await import('./startup.bench.ts')).startup,
   nab: async () => (await import('./nab.bench.ts')).nab,
   ingest: async () => (await import('./ingest.bench.ts')).ingest,
+  metrics: async () => (await import('./metrics.bench.ts')).metrics,
 }
 const RESULTS = join(import.meta.dirname, 'results')
-const USAGE = `Usage: npm run bench -- <name>… [--quick]
+const USAGE = `Usage: npm run bench -- <name>… [--quick | --huge] [--url URL]
 
 Names: ${Object.keys(BENCHMARKS).join(', ')}, or all.
-A full run writes bench/results/<name>.json; --quick takes under a minute each, leaves out what needs the full size
-and writes <name>.quick.json. The exit code is 1 when a figure falls short of what is asked.`
+A full run writes bench/results/<name>.json; --quick takes a minute or two each, leaves out what needs the full size
+and writes <name>.quick.json; --huge adds to metrics what takes 100 million points. --url, or BENCH_DATABASE_URL, names a
+PostgreSQL server, as superuser, that metrics are measured on instead of the embedded one: it needs to be one with
+TimescaleDB for all there is. The exit code is 1 when a figure falls short of what is asked.`
 
 process.exitCode = await main()
 
 async function main(): Promise<number> {
   let names: string[]
-  let quick: boolean
+  let options: Pick<BenchContext, 'quick' | 'huge' | 'databaseUrl'>
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
         quick: { type: 'boolean', default: false },
+        huge: { type: 'boolean', default: false },
+        url: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     })
@@ -37,7 +42,9 @@ async function main(): Promise<number> {
       console.log(USAGE)
       return 0
     }
-    quick = values.quick
+    const { quick, huge, url = process.env['BENCH_DATABASE_URL'] } = values
+    if (quick && huge) throw new Error('A run is quick or huge, not both.')
+    options = { quick, huge, databaseUrl: url === '' ? undefined : url }
     names = positionals.includes('all') ? Object.keys(BENCHMARKS) : positionals
     const unknown = names.filter((name) => !Object.hasOwn(BENCHMARKS, name))
     if (unknown.length > 0) throw new Error(`There is no benchmark "${unknown.join('", "')}".`)
@@ -56,7 +63,7 @@ async function main(): Promise<number> {
   let allOk = true
   for (const name of names) {
     try {
-      allOk = (await runOne(name, quick, stopping.signal)) && allOk
+      allOk = (await runOne(name, options, stopping.signal)) && allOk
     } catch (error) {
       if (stopping.signal.aborted) return 130
       console.error(error)
@@ -66,14 +73,18 @@ async function main(): Promise<number> {
   return allOk ? 0 : 1
 }
 
-async function runOne(name: string, quick: boolean, signal: AbortSignal): Promise<boolean> {
+async function runOne(
+  name: string,
+  options: Pick<BenchContext, 'quick' | 'huge' | 'databaseUrl'>,
+  signal: AbortSignal,
+): Promise<boolean> {
   const benchmark = await BENCHMARKS[name]!()
   log(`${name}: ${benchmark.summary}`)
   const hardware = describeHardware()
   const directory = await mkdtemp(join(tmpdir(), `nomaly-bench-${name}-`))
   // The account that PostgreSQL runs as must pass through when root measures.
   await chmod(directory, 0o711)
-  const context: BenchContext = { quick, directory, signal, log, progress }
+  const context: BenchContext = { ...options, directory, signal, log, progress }
   try {
     const result = await benchmark.run(context)
     progress('')
@@ -81,8 +92,10 @@ async function runOne(name: string, quick: boolean, signal: AbortSignal): Promis
     const { checks } = result
     print(name, checks)
     const versions = { ...describeVersions(), ...result.versions }
-    const file = join(RESULTS, `${name}${quick ? '.quick' : ''}.json`)
+    const path = join(RESULTS, `${name}${options.quick ? '.quick' : ''}`)
     await mkdir(RESULTS, { recursive: true })
+    if (result.plot !== undefined) await writeFile(`${path}.svg`, result.plot)
+    const file = `${path}.json`
     await writeFile(file, `${JSON.stringify({ hardware, versions, checks }, null, 2)}\n`)
     log(`written to ${file}`)
     return checks.every(({ ok }) => ok)
@@ -93,17 +106,19 @@ async function runOne(name: string, quick: boolean, signal: AbortSignal): Promis
 }
 
 function print(name: string, checks: readonly Check[]): void {
+  const hasAims = checks.some(({ aim }) => aim !== undefined)
   const table = new Table({
-    head: [name, 'measured', 'asked', ''],
-    colAligns: ['left', 'right', 'right', 'left'],
+    head: [name, 'measured', 'asked', ...(hasAims ? ['aim'] : []), ''],
+    colAligns: ['left', 'right', 'right', ...(hasAims ? (['right'] as const) : []), 'left'],
     style: { head: [], border: [], compact: true },
   })
-  for (const { name: what, value, unit, bound, ok } of checks) {
+  for (const { name: what, value, unit, bound, aim, ok } of checks) {
     const asked = bound === null ? '' : 'atMost' in bound ? `≤ ${bound.atMost}` : `≥ ${bound.atLeast}`
     table.push([
       what,
       `${value.toLocaleString('en')} ${unit}`,
       asked,
+      ...(hasAims ? [aim ?? ''] : []),
       bound === null ? '' : ok ? 'ok' : 'FALLS SHORT',
     ])
   }

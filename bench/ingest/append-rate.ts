@@ -13,6 +13,8 @@ export interface AppendOptions extends SampleSize {
   readonly source: SeriesSource
   /** Superuser's address of the engine's database, migrated and otherwise unused: its points are truncated. */
   readonly adminUrl: string
+  /** The engine's table of points that are kept forever; that of the partitioned engine when left out. */
+  readonly pointsTable?: string
   readonly runs: number
   /** For the file that is copied. */
   readonly directory: string
@@ -51,6 +53,7 @@ export async function measureAppend(options: AppendOptions): Promise<AppendRates
     join(options.directory, 'append.tsv'),
     batches,
     ids,
+    options.pointsTable,
   )
   const rates = { raw: [] as number[], fresh: [] as number[], repeated: [] as number[] }
   for (let run = 1; run <= options.runs; run++) {

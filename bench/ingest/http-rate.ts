@@ -10,6 +10,8 @@ import { pointsPerSecond, sendAll } from './throughput.ts'
 
 export interface HttpOptions extends SampleSize {
   readonly instance: Instance
+  /** The table of points that are kept forever; that of the partitioned engine when left out. */
+  readonly pointsTable?: string
   readonly runs: number
   readonly directory: string
   readonly signal: AbortSignal
@@ -52,6 +54,7 @@ export async function measureHttp(options: HttpOptions): Promise<HttpRates> {
     join(options.directory, 'http.tsv'),
     batches,
     ids,
+    options.pointsTable,
   )
   await using bare = await startBareServer()
   const sides: Record<Side, () => Promise<void>> = {

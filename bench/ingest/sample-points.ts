@@ -7,13 +7,18 @@ export interface SampleSize {
 }
 
 const STEP_MS = 10_000
-const START_MS = Date.UTC(2026, 0, 1)
+const HOUR_MS = 3_600_000
 
-/** Points as collectors send them: all series at one time, then all at the next. */
+/**
+ * Points as collectors send them: all series at one time, then all at the next. The first are of this hour: older ones would be late, and
+ * roll-ups be made of them while they are measured.
+ */
 export function makeBatches(
   { points, pointsPerBatch, series }: SampleSize,
   source: SeriesSource,
 ): PointBatch[] {
+  const now = Date.now()
+  const startMs = now - (now % HOUR_MS)
   const keys = Array.from({ length: series }, (_, i) => ({
     metric: `metric_${i % 10}`,
     tags: { host: `host-${Math.floor(i / 10)}`, region: 'north' },
@@ -28,7 +33,7 @@ export function makeBatches(
       source,
       keys,
       series: Uint32Array.from(indexes, (i) => i % series),
-      timesMs: Float64Array.from(indexes, (i) => START_MS + Math.floor(i / series) * STEP_MS),
+      timesMs: Float64Array.from(indexes, (i) => startMs + Math.floor(i / series) * STEP_MS),
       // A smooth curve with digits enough to be as long as measurements are.
       values: Float64Array.from(indexes, (i) => 100 + 10 * Math.sin(i / 7919) + (i % 1000) / 997),
     }

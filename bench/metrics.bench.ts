@@ -1,0 +1,224 @@
+import type { BenchContext, Benchmark, BenchResult } from './benchmark.ts'
+import { atMost, type Check, median, reported } from './checks.ts'
+import type { AppendRates } from './ingest/append-rate.ts'
+import { AdrSide } from './metrics/adr-side.ts'
+import { appendBeside } from './metrics/append-beside.ts'
+import { BenchServer } from './metrics/bench-server.ts'
+import { ENGINES } from './metrics/engine-kinds.ts'
+import type { EngineKind } from './metrics/engine-side.ts'
+import { type OverHttp, measureOverHttp } from './metrics/over-http.ts'
+import { type BarGroup, drawRatios } from './metrics/plot.ts'
+import { measureQueries, type QueryPart } from './metrics/query-part.ts'
+import { MEMORY, ratioCheck, TARGETS } from './metrics/targets.ts'
+import { Workload } from './metrics/workload.ts'
+
+const SIZES = {
+  full: {
+    workload: { pointsPerSeries: 10_000, stepMs: 60_000, runs: 5 },
+    ingest: { points: 1_000_000, runs: 5, rowByRow: 20_000, memorySeconds: 60 },
+  },
+  // The same week with a tenth of the points: too few for roll-ups or compression to show what they are worth.
+  quick: {
+    workload: { pointsPerSeries: 1_000, stepMs: 600_000, runs: 5 },
+    ingest: { points: 200_000, runs: 5, rowByRow: 5_000, memorySeconds: 10 },
+  },
+}
+
+interface Appending {
+  readonly rates: ReadonlyMap<EngineKind, AppendRates>
+  /** Of the ADR's row-by-row loop. */
+  readonly rowsPerSecond: number
+}
+
+/** The metrics store beside what it replaces, and beside what the ADR would have had. */
+export const metrics: Benchmark = {
+  summary: "SQLite, the ADR's hypertable and our engines side by side on the same seeded points",
+  async run(context): Promise<BenchResult> {
+    const { log } = context
+    const size = context.quick ? SIZES.quick : SIZES.full
+    await using server = await BenchServer.open({ url: context.databaseUrl, ...context })
+    const kinds = ENGINES.filter(({ name, needsTimescale }) => {
+      const isPossible = server.hasTimescale || !needsTimescale
+      if (!isPossible) log(`This server offers no timescaledb: the ${name} engine is left out.`)
+      return isPossible
+    })
+    if (!server.hasTimescale) log("For the same reason the ADR's hypertable is left out. See --url.")
+    const http = await measureOverHttp({ server, ...size.ingest, ...context })
+    const appending = await measureAppending(server, kinds, size, context)
+    await using queries = await measureQueries(server, kinds, size.workload, context)
+    const checks = [
+      ...ingestChecks(appending),
+      ...httpChecks(http),
+      ...byteChecks(queries, context),
+      ...queryChecks(queries, context),
+      ...tenTimesChecks(queries),
+    ]
+    return {
+      checks,
+      versions: { ...server.versions, sqlite: queries.sqlite.version },
+      plot: drawRatios(
+        `SQLite's over ours, ${new Workload(size.workload).points / 1e6} M points`,
+        groups(queries),
+      ),
+    }
+  },
+}
+
+async function measureAppending(
+  server: BenchServer,
+  kinds: readonly EngineKind[],
+  { workload, ingest }: (typeof SIZES)['full'],
+  context: BenchContext,
+): Promise<Appending> {
+  const rates = new Map<EngineKind, AppendRates>()
+  for (const kind of kinds) {
+    const database = await server.createDatabase(`append_${kind.name}`, {
+      ...(kind.needsTimescale ? { extension: 'timescaledb' as const } : {}),
+      sets: kind.sets,
+    })
+    rates.set(kind, await appendBeside(kind, database, { ...ingest, ...context }))
+  }
+  const { adminUrl } = await server.createDatabase(
+    'row_by_row',
+    server.hasTimescale ? { extension: 'timescaledb' } : {},
+  )
+  await using adr = await AdrSide.create(adminUrl, server.hasTimescale, new Workload(workload))
+  const loops: number[] = []
+  for (let run = 0; run < ingest.runs; run++) {
+    context.signal.throwIfAborted()
+    loops.push(await adr.insertRowByRow(ingest.rowByRow))
+  }
+  context.log(
+    `the ADR's row-by-row loop: ${loops.map((rows) => `${Math.round(rows / 100) / 10}k/s`).join(', ')}`,
+  )
+  return { rates, rowsPerSecond: median(loops) }
+}
+
+function ingestChecks({ rates, rowsPerSecond }: Appending): Check[] {
+  const checks = [reported("the ADR's row-by-row loop", rowsPerSecond / 1000, 'k rows/s')]
+  for (const [{ name }, rate] of rates) {
+    const targets = TARGETS[name]
+    checks.push(
+      reported(`${name}: ${rate.limit} into the same table`, rate.rawPointsPerSecond / 1000, 'k points/s'),
+      reported(`${name}: append of fresh points`, rate.freshPointsPerSecond / 1000, 'k points/s'),
+      ratioCheck(`${name}: append of fresh points, to ${rate.limit}`, rate.freshRatio, targets.fresh),
+      ratioCheck(
+        `${name}: append of repeated points, to ${rate.limit}`,
+        rate.repeatedRatio,
+        targets.repeated,
+      ),
+      ratioCheck(
+        `${name}: append, to the ADR's row-by-row loop`,
+        rate.freshPointsPerSecond / rowsPerSecond,
+        targets.rowByRow,
+      ),
+    )
+  }
+  return checks
+}
+
+function httpChecks({ engine, rates, memory }: OverHttp): Check[] {
+  const target = TARGETS[engine === 'timescale' ? 'timescale' : 'partitioned'].http
+  const checks = [
+    reported(`${engine}: HTTP NDJSON, one at a time`, rates.pointsPerSecond.one / 1000, 'k points/s'),
+    ratioCheck(
+      `${engine}: HTTP NDJSON, one at a time, to ${rates.limit}`,
+      rates.ratio('one', 'raw'),
+      undefined,
+    ),
+    ratioCheck(`${engine}: HTTP NDJSON to committed, to ${rates.limit}`, rates.ratio('two', 'raw'), target),
+  ]
+  if (memory !== undefined)
+    checks.push(
+      reported('points taken while memory is watched', memory.pointsPerSecond / 1000, 'k points/s'),
+      atMost('peak memory of the server under full ingest', memory.peakMib, 'MiB', MEMORY.mostMib),
+      atMost('peak of the second half to that of the first', memory.growth, 'ratio', MEMORY.growth),
+    )
+  return checks
+}
+
+function byteChecks({ bytes }: QueryPart, { quick }: BenchContext): Check[] {
+  const checks = [reported('SQLite', bytes.sqlite, 'bytes/point')]
+  if (bytes.adr !== undefined)
+    checks.push(
+      reported("ADR's hypertable, as loaded", bytes.adr.loaded, 'bytes/point'),
+      reported("ADR's hypertable, compressed", bytes.adr.compressed, 'bytes/point'),
+    )
+  for (const [{ name }, { points, all }] of bytes.engines)
+    checks.push(
+      reported(`${name}: points and their indexes`, points, 'bytes/point'),
+      reported(`${name}: with roll-ups, names and newest points`, all, 'bytes/point'),
+      ratioCheck(
+        `${name}: SQLite's bytes per point to ours`,
+        bytes.sqlite / points,
+        TARGETS[name].bytes,
+        !quick,
+      ),
+      ratioCheck(`${name}: the same with roll-ups, names and newest points`, bytes.sqlite / all, undefined),
+    )
+  return checks
+}
+
+function queryChecks(
+  { sqlite, adr, engines, questions, times }: QueryPart,
+  { quick }: BenchContext,
+): Check[] {
+  return questions.flatMap(({ id, title }) => {
+    const sides = [sqlite, ...(adr === undefined ? [] : [adr]), ...engines.values()]
+    const checks = sides.map((side) => reported(`${title}: ${side.name}`, times.ms(side, id), 'ms'))
+    if (adr !== undefined)
+      checks.push(reported(`${title}: ${adr.name} to SQLite`, times.timesFaster(adr, sqlite, id), 'ratio'))
+    for (const [{ name }, side] of engines) {
+      const target = TARGETS[name].questions[id]
+      checks.push(
+        ratioCheck(
+          `${title}: ${name} to SQLite`,
+          times.timesFaster(side, sqlite, id),
+          target,
+          !quick || id === 'latest',
+        ),
+      )
+    }
+    return checks
+  })
+}
+
+function tenTimesChecks({ tenTimes, engines, questions }: QueryPart): Check[] {
+  return [...tenTimes].flatMap(([kind, { side, times }]) => {
+    const { ceiling, aim } = TARGETS[kind.name].tenTimes
+    return questions.map(({ id, title }) => ({
+      ...atMost(
+        `${title}: ${kind.name}, ten times the points`,
+        times.timesFaster(engines.get(kind)!, side, id),
+        'times slower',
+        ceiling,
+      ),
+      ...(aim === undefined ? {} : { aim }),
+    }))
+  })
+}
+
+/** What is drawn: questions, then bytes. */
+function groups({ sqlite, adr, engines, questions, times, bytes }: QueryPart): BarGroup[] {
+  const marks = (target: { floor: number; aim?: number } | undefined) => target ?? {}
+  const sides = [...(adr === undefined ? [] : [adr]), ...engines.values()]
+  const asked = questions.map(({ id, title }) => ({
+    title,
+    bars: sides.map((side) => ({ side: side.name, ratio: times.timesFaster(side, sqlite, id) })),
+    ...marks(engines.size > 1 ? TARGETS.timescale.questions[id] : TARGETS.partitioned.questions[id]),
+  }))
+  const weighed = [...bytes.engines].map(([{ name }, { points }]) => ({
+    side: name,
+    ratio: bytes.sqlite / points,
+  }))
+  const adrBar =
+    bytes.adr === undefined ? [] : [{ side: adr!.name, ratio: bytes.sqlite / bytes.adr.compressed }]
+  return [
+    ...asked,
+    {
+      title: 'bytes per point, compressed',
+      bars: [...adrBar, ...weighed],
+      ...marks(engines.size > 1 ? TARGETS.timescale.bytes : undefined),
+    },
+  ]
+}
