@@ -68,20 +68,9 @@ export class TimescaleChunks {
 
   /** Forgets which chunks there are: another process has dropped some. */
   forgetAll(): void {
+    // Names stay: another write may have its plan of chunks already, and finds out by the name that one is gone.
     for (const retention of RETENTION_CLASSES) this.map.forget(retention, Number.POSITIVE_INFINITY)
-    this.#names.clear()
   }
-}
-
-/** Puts the extension's functions within reach until the transaction, or the session, ends: it may stand in any schema. */
-export async function reachExtension(
-  connection: Connection,
-  until: 'transaction' | 'session',
-): Promise<void> {
-  await connection.query(
-    `select set_config('search_path', format('pg_catalog, %I, pg_temp', n.nspname), ${until === 'transaction'})
-     from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'timescaledb'`,
-  )
 }
 
 /** The chunks of a class, ascending in time. */
