@@ -16,8 +16,18 @@ export interface EngineKind {
   /** The table that holds points which are kept forever. */
   readonly pointsTable: string
   open(database: Database, clock: () => number): MetricsEngine
-  /** Bytes of the points and their indexes, and of everything in the schema with roll-ups and names. */
-  measureBytes(adminUrl: string): Promise<{ points: number; all: number }>
+  /** What a database weighs that holds so many points. */
+  weigh(adminUrl: string, points: number): Promise<BytesPerPoint>
+}
+
+/** Bytes per point, with all indexes. */
+export interface BytesPerPoint {
+  /** Of points that are as they will stay: compressed, where the engine does that. */
+  readonly settled: number
+  /** Of all points: the newest ones are not compressed yet. */
+  readonly points: number
+  /** Of everything there is, with roll-ups and the names of series. */
+  readonly everything: number
 }
 
 const INSTANTS_AT_ONCE = 20

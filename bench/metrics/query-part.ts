@@ -3,7 +3,7 @@ import type { BenchContext } from '../benchmark.ts'
 import { AdrSide } from './adr-side.ts'
 import { askSideBySide, type AnswerTimes } from './ask-side-by-side.ts'
 import type { BenchServer } from './bench-server.ts'
-import { type EngineKind, EngineSide } from './engine-side.ts'
+import { type BytesPerPoint, type EngineKind, EngineSide } from './engine-side.ts'
 import { type Question, questionsAbout } from './question.ts'
 import type { Side } from './side.ts'
 import { SqliteSide } from './sqlite-side.ts'
@@ -13,8 +13,7 @@ export interface StoredBytes {
   readonly sqlite: number
   /** As it is loaded, and as the ADR's policy leaves it after seven days. */
   readonly adr: { readonly loaded: number; readonly compressed: number } | undefined
-  /** Points with their indexes, and everything with roll-ups and names. */
-  readonly engines: ReadonlyMap<EngineKind, { readonly points: number; readonly all: number }>
+  readonly engines: ReadonlyMap<EngineKind, BytesPerPoint>
 }
 
 export interface QueryPart extends AsyncDisposable {
@@ -55,12 +54,11 @@ export async function measureQueries(
     log(`${adr.name}: ${rate(workload.points, performance.now() - start)}`)
   }
   const engines = new Map<EngineKind, EngineSide>()
-  const weights = new Map<EngineKind, { points: number; all: number }>()
+  const weights = new Map<EngineKind, BytesPerPoint>()
   for (const kind of kinds) {
     const { side, adminUrl } = await loadEngine(server, kind, workload, kind.name, context)
     engines.set(kind, stack.use(side))
-    const { points, all } = await kind.measureBytes(adminUrl)
-    weights.set(kind, { points: points / workload.points, all: all / workload.points })
+    weights.set(kind, await kind.weigh(adminUrl, workload.points))
     for (const question of questions)
       if (question.kind === 'hours')
         log(`${kind.name} answers "${question.title}" from ${await side.explain(question)}`)
