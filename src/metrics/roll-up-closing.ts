@@ -16,8 +16,14 @@ import { awaitAllWriters } from './source-lock.ts'
 /** How long after its end an hour is closed: what comes later than that is worked off as late. */
 const GRACE_MICROS = HOUR_MICROS
 
-/** How much is closed in one transaction: it marks this many days of each series, at most. */
-const STEP_MICROS = 7 * DAY_MICROS
+/** Up to so much is closed by marking all series that are not over; beyond that it is looked up where points are. */
+const MOST_UNSEEN_MICROS = 2 * DAY_MICROS
+
+/** How much is closed in one transaction. */
+const STEP_MICROS = 366 * DAY_MICROS
+
+/** Long enough to read all points of a step. */
+const STEP_TIMEOUT_MS = 600_000
 
 export interface Closing {
   readonly database: Database
@@ -72,7 +78,8 @@ async function closeStep(
   untilMicros: number,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  const { value } = await database.transaction({ role: 'nomaly_system', signal }, async (connection) => {
+  const options = { role: 'nomaly_system', signal, timeoutMs: STEP_TIMEOUT_MS } as const
+  const { value } = await database.transaction(options, async (connection) => {
     // Locked: another process may be closing too.
     const [row] = await connection.query<StateRow>(
       `${stateStatement(relations, 'closed_until')} where retention = $1 for update`,
@@ -83,7 +90,9 @@ async function closeStep(
     const stored = await firstStored(connection, retention, Math.max(0, closed))
     const from = Math.max(closed, Math.min(stored ?? untilMicros, untilMicros))
     const until = Math.min(untilMicros, from + STEP_MICROS)
-    if (from < until) await markAll(connection, relations, retention, from, until)
+    if (from < until && until - from > MOST_UNSEEN_MICROS)
+      await markStored(connection, relations, retention, from, until)
+    else if (from < until) await markAll(connection, relations, retention, from, until)
     await connection.query(
       `update ${relations.state} set closed_until = ${instantLiteral(until)} where retention = $1`,
       [retention],
@@ -116,5 +125,28 @@ async function markAll(
      where s.retention = $1 and l.time >= ${instantLiteral(fromMicros)}
      order by 1, 2`,
     [retention],
+  )
+}
+
+/**
+ * Marks the hours in which there are points: reads all of them, which is what hours cost that are closed for the first time after years. A
+ * series with a point in the far future would have every hour of the past marked otherwise.
+ */
+async function markStored(
+  connection: Connection,
+  relations: MetricsRelations,
+  retention: RetentionClass,
+  fromMicros: number,
+  untilMicros: number,
+): Promise<void> {
+  await connection.query(
+    `insert into ${relations.late(retention)} (day, series_id, hours)
+     select date_bin(interval '1 day', hour, timestamptz '1970-01-01Z'), series_id,
+       bit_or(1 << date_part('hour', hour at time zone 'UTC')::int)
+     from (
+       select series_id, date_bin(interval '1 hour', time, timestamptz '1970-01-01Z') as hour from ${relations.points(retention)}
+       where time >= ${instantLiteral(fromMicros)} and time < ${instantLiteral(untilMicros)} group by 1, 2
+     ) h
+     group by 1, 2 order by 1, 2`,
   )
 }

@@ -43,7 +43,7 @@ export function checkCharts(check: Check): void {
             )
           },
         ),
-        { numRuns: runs },
+        { numRuns: runs, endOnFailure: true },
       )
     await verify(15)
     await engine.rollUp(new Date(WORKLOAD_NOW_MS))
