@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '..')
 const NOUNS = [
-  'access', 'anomalies', 'datasets', 'demo', 'detectors', 'ingestion', 'jobs', 'metrics', 'notifications', 'queue', 'settings',
+  'access', 'anomalies', 'datasets', 'demo', 'detectors', 'exporting', 'ingestion', 'jobs', 'metrics', 'notifications', 'queue', 'settings',
 ]
 
 /** What each room of `src/` may import, beside itself. */

@@ -22,6 +22,7 @@ import { registerDemoRoutes } from './routes/demo.ts'
 import { registerDetectorRoutes } from './routes/detectors.ts'
 import { registerDetectRoutes } from './routes/detect.ts'
 import { registerEventRoutes } from './routes/events.ts'
+import { registerExportRoutes } from './routes/export.ts'
 import { registerHealthRoutes } from './routes/health.ts'
 import { registerJobRoutes } from './routes/jobs.ts'
 import { registerKeyRoutes } from './routes/keys.ts'
@@ -118,6 +119,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     const routes = scope as unknown as Api
     registerAccountRoutes(routes, store, options.version, config.publicUrl?.startsWith('https:') === true)
     registerDatasetRoutes(routes, store)
+    registerExportRoutes(routes, store)
     registerSeriesRoutes(routes, store)
     registerQueryRoutes(routes, store)
     registerDetectorRoutes(routes, store)

@@ -55,6 +55,27 @@ export class ApiClient {
     return (text === '' ? undefined : parseJson(text, this.url)) as T
   }
 
+  /**
+   * The bytes of a response as they come. Where the connection breaks before the end they end with `unavailable`: what came is not whole.
+   */
+  async download(path: string, query: Query, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const response = await this.#fetch('GET', path, { query, signal, timeoutMs: 0 })
+    if (!response.ok || response.body === null) throw problemError(response, await this.#read(response))
+    return this.#whole(response.body)
+  }
+
+  async *#whole(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      yield* body
+    } catch (error) {
+      if ((error as Error).name === 'AbortError') throw error
+      throw new NomalyError('unavailable', `${this.url} broke off before all of it was sent.`, {
+        hint: 'Try it again; the log of the server says what happened.',
+        cause: error,
+      })
+    }
+  }
+
   /** Items of a list, page after page, `limit` at most. */
   async list<T>(path: string, query: Query, limit: number): Promise<T[]> {
     const items: T[] = []

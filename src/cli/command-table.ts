@@ -53,6 +53,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'load a file into a dataset',
     load: async () => (await import('./commands/ingest.ts')).registerIngest,
   },
+  export: {
+    group: DATA,
+    summary: 'write the points of a dataset to a file',
+    load: async () => (await import('./commands/export.ts')).registerExport,
+  },
   datasets: {
     group: DATA,
     summary: 'list, show, create and delete datasets',

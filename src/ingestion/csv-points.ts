@@ -3,6 +3,7 @@ import { NomalyError } from '../errors.ts'
 import type { ColumnPlan } from './column-plan.ts'
 import { detectDelimiter, hasHeader, headerNames, usualWidth } from './csv-dialect.ts'
 import { CsvRows } from './csv-rows.ts'
+import { isPointTable, PointTable } from './point-table.ts'
 import { lineTooLong } from './line-blocks.ts'
 import { INPUT_LIMITS, type ParsedChunk, type ParseOptions } from './parsed-points.ts'
 import { PointCollector } from './point-collector.ts'
@@ -29,9 +30,19 @@ export async function* parseCsv(
   const collector = new PointCollector(options)
   let sample: Row[] | undefined = []
   let sampled = 0
-  let rows: CsvRows | undefined
+  let rows: CsvRows | PointTable | undefined
   let delimiter = ','
-  const begin = (): CsvRows => {
+  const begin = (): CsvRows | PointTable => {
+    const [top, ...below] = sample!
+    const exported =
+      Object.keys(options.columns ?? {}).length === 0 && delimiter === ','
+        ? PointTable.of(top!.cells, below[0]?.cells, collector)
+        : undefined
+    if (exported !== undefined) {
+      sample = undefined
+      pending.push(...below)
+      return exported
+    }
     const { header, body, outside } = splitHeader(sample!)
     for (const row of outside) collector.reject(row.line, 'row: stands before the table')
     const plan = recogniseColumns(
@@ -116,9 +127,14 @@ async function* csvRows(
   let nextLine = 1
   let head = Buffer.alloc(0)
   const open = (): Parser => {
-    const { delimiter, skipLines } = detectDelimiter(head.subarray(0, SAMPLE_BYTES).toString('utf8'))
+    const start = head.subarray(0, SAMPLE_BYTES).toString('utf8')
+    const isExported = isPointTable(start)
+    const { delimiter, skipLines } = isExported
+      ? ({ delimiter: ',', skipLines: 0 } as const)
+      : detectDelimiter(start)
     onDelimiter(delimiter)
-    if (looksBinary(head.subarray(0, SAMPLE_BYTES))) throw notText()
+    // Tags may hold any characters.
+    if (!isExported && looksBinary(head.subarray(0, SAMPLE_BYTES))) throw notText()
     const options: Options = {
       delimiter,
       from_line: 1 + skipLines,

@@ -83,6 +83,11 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
     calls: dataset('/corrections', { body: points, headers: ndjson }),
     foreign: gone,
   },
+  'GET /v1/datasets/:dataset/export': {
+    needs: 'read',
+    calls: dataset('/export?format=ndjson'),
+    foreign: gone,
+  },
   'GET /v1/datasets/:dataset/series': { needs: 'read', calls: dataset('/series'), foreign: gone },
   'POST /v1/detect': {
     needs: 'read',

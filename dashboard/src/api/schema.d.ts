@@ -52,22 +52,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -123,22 +123,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -242,22 +242,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -304,22 +304,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -376,22 +376,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -430,22 +430,22 @@ export interface paths {
                     };
                     content?: never;
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -486,22 +486,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -558,22 +558,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -624,22 +624,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -692,22 +692,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -734,22 +734,22 @@ export interface paths {
                     };
                     content?: never;
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -799,26 +799,96 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
         };
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export the points of a dataset
+         * @description All points of a range as CSV, NDJSON or Parquet, series after series; compressed where `Accept-Encoding` has gzip. When something goes wrong on the way the connection breaks: a response that ends is whole. CSV has a column `tags.NAME` for each tag, or, where series differ in their tags, one column `tags` with JSON. What CSV and NDJSON hold can be sent back as it is.
+         */
+        get: {
+            parameters: {
+                query?: {
+                    format?: "csv" | "ndjson" | "parquet";
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    from?: string;
+                    /** @description ISO 8601, or milliseconds since 1970 */
+                    to?: string;
+                    /** @description Only series of this metric */
+                    metric?: string;
+                };
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The points */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "text/csv": string;
+                        "application/x-ndjson": string;
+                        "application/vnd.apache.parquet": string;
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/datasets/{dataset}/series": {
@@ -870,22 +940,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -936,22 +1006,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -973,7 +1043,7 @@ export interface paths {
         };
         /**
          * Read raw points in columns
-         * @description Where there are more than `limit`, the newest are answered. NaN and infinities are texts.
+         * @description Where there are more than `limit`, the newest are answered. NaN and infinities are texts. With `maxPoints` the whole range is answered: where it has more points than that, by the first, the last and the extremes in between, at their real times and without NaN and infinities, and `reduced` is true.
          */
         get: {
             parameters: {
@@ -983,6 +1053,7 @@ export interface paths {
                     /** @description ISO 8601, or milliseconds since 1970 */
                     to?: string;
                     limit?: number;
+                    maxPoints?: number;
                 };
                 header?: never;
                 path: {
@@ -1003,25 +1074,26 @@ export interface paths {
                             timesMs: number[];
                             values: (number | string)[];
                             truncated: boolean;
+                            reduced?: boolean;
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1083,22 +1155,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1120,16 +1192,21 @@ export interface paths {
         };
         /**
          * Aggregate a series over time buckets
-         * @description Buckets start at multiples of their width since 1970 UTC; empty ones are left out.
+         * @description Buckets of `bucketSeconds` start at multiples of their width since 1970 UTC, those of a calendar `unit` where it begins in `timeZone`; empty ones are left out.
          */
         get: {
             parameters: {
-                query: {
+                query?: {
                     /** @description ISO 8601, or milliseconds since 1970 */
                     from?: string;
                     /** @description ISO 8601, or milliseconds since 1970 */
                     to?: string;
-                    bucketSeconds: number;
+                    bucketSeconds?: number;
+                    unit?: "day" | "week" | "month";
+                    /** @description IANA name, such as Europe/Berlin; UTC if left out */
+                    timeZone?: string;
+                    /** @description Answer how the query would be answered instead */
+                    explain?: boolean;
                 };
                 header?: never;
                 path: {
@@ -1146,8 +1223,13 @@ export interface paths {
                     };
                     content: {
                         "application/json": {
+                            /** @description Of a group: the lowest id in it */
                             seriesId: number;
-                            bucketSeconds: number;
+                            /** @description The metric, or an empty text for everything */
+                            group?: string;
+                            bucketSeconds?: number;
+                            unit?: "day" | "week" | "month";
+                            timeZone?: string;
                             startsMs: number[];
                             count: number[];
                             nonFinite: number[];
@@ -1156,25 +1238,39 @@ export interface paths {
                             max: (number | null)[];
                             last: (number | null)[];
                             mean: (number | null)[];
+                        } | {
+                            engine: string;
+                            series: number;
+                            segments: {
+                                retention: string;
+                                source: string;
+                                reason: string;
+                                /** Format: date-time */
+                                from: string;
+                                /** Format: date-time */
+                                to: string;
+                                series: number;
+                                hours?: number;
+                            }[];
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1196,7 +1292,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Aggregate several series over time buckets */
+        /**
+         * Aggregate several series over time buckets
+         * @description Of series given by id, or of all in a dataset that have a metric and tags; each by itself, or together by metric or all.
+         */
         post: {
             parameters: {
                 query?: never;
@@ -1207,12 +1306,24 @@ export interface paths {
             requestBody: {
                 content: {
                     "application/json": {
-                        seriesIds: number[];
+                        seriesIds?: number[];
+                        /** @description Id or name of a dataset */
+                        dataset?: string;
+                        metric?: string;
+                        tags?: {
+                            [key: string]: string;
+                        };
+                        groupBy?: "series" | "metric" | "all";
                         /** @description ISO 8601, or milliseconds since 1970 */
                         from?: string;
                         /** @description ISO 8601, or milliseconds since 1970 */
                         to?: string;
-                        bucketSeconds: number;
+                        bucketSeconds?: number;
+                        unit?: "day" | "week" | "month";
+                        /** @description IANA name, such as Europe/Berlin; UTC if left out */
+                        timeZone?: string;
+                        /** @description Answer how the query would be answered instead */
+                        explain?: boolean;
                     };
                 };
             };
@@ -1225,8 +1336,13 @@ export interface paths {
                     content: {
                         "application/json": {
                             series: {
+                                /** @description Of a group: the lowest id in it */
                                 seriesId: number;
-                                bucketSeconds: number;
+                                /** @description The metric, or an empty text for everything */
+                                group?: string;
+                                bucketSeconds?: number;
+                                unit?: "day" | "week" | "month";
+                                timeZone?: string;
                                 startsMs: number[];
                                 count: number[];
                                 nonFinite: number[];
@@ -1236,25 +1352,39 @@ export interface paths {
                                 last: (number | null)[];
                                 mean: (number | null)[];
                             }[];
+                        } | {
+                            engine: string;
+                            series: number;
+                            segments: {
+                                retention: string;
+                                source: string;
+                                reason: string;
+                                /** Format: date-time */
+                                from: string;
+                                /** Format: date-time */
+                                to: string;
+                                series: number;
+                                hours?: number;
+                            }[];
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1306,22 +1436,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1381,22 +1511,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1452,22 +1582,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1521,22 +1651,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1563,22 +1693,22 @@ export interface paths {
                     };
                     content?: never;
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1641,22 +1771,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1767,22 +1897,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -1921,22 +2051,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2044,22 +2174,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2086,22 +2216,22 @@ export interface paths {
                     };
                     content?: never;
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2210,22 +2340,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2335,22 +2465,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2460,22 +2590,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2540,22 +2670,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2601,22 +2731,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2674,22 +2804,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2793,22 +2923,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -2895,22 +3025,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3005,22 +3135,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3113,22 +3243,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3221,22 +3351,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3329,22 +3459,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3377,22 +3507,31 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description Events, without end */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "text/event-stream": string;
+                    };
+                };
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3443,25 +3582,26 @@ export interface paths {
                                 createdAt: string;
                                 lastUsedAt: string | null;
                             }[];
+                            nextCursor: string | null;
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3511,22 +3651,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3567,22 +3707,22 @@ export interface paths {
                     };
                     content?: never;
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3620,22 +3760,22 @@ export interface paths {
                         } | null;
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3671,22 +3811,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3709,22 +3849,22 @@ export interface paths {
                     };
                     content?: never;
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3764,22 +3904,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
@@ -3832,22 +3972,22 @@ export interface paths {
                         };
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "4XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description What went wrong, and what to do (RFC 9457) */
+                /** @description What went wrong */
                 "5XX": {
                     headers: {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Problem"];
+                        "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
             };
