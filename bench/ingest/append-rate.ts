@@ -19,6 +19,8 @@ export interface AppendOptions extends SampleSize {
   /** For the file that is copied. */
   readonly directory: string
   readonly log: (message: string) => void
+  /** Something else to be measured in each run, in whatever a second. */
+  readonly neighbour?: () => Promise<number>
 }
 
 /** Medians over the runs. */
@@ -30,6 +32,9 @@ export interface AppendRates {
   /** Of ratios taken within one run. */
   readonly freshRatio: number
   readonly repeatedRatio: number
+  /** The neighbour's rate, and that of fresh points to it; not a number without one. */
+  readonly neighbourPerSecond: number
+  readonly neighbourRatio: number
 }
 
 /**
@@ -55,7 +60,12 @@ export async function measureAppend(options: AppendOptions): Promise<AppendRates
     ids,
     options.pointsTable,
   )
-  const rates = { raw: [] as number[], fresh: [] as number[], repeated: [] as number[] }
+  const rates = {
+    raw: [] as number[],
+    fresh: [] as number[],
+    repeated: [] as number[],
+    neighbour: [] as number[],
+  }
   for (let run = 1; run <= options.runs; run++) {
     await raw.reset()
     rates.raw.push(await pointsPerSecond(points, () => raw.copy()))
@@ -64,7 +74,10 @@ export async function measureAppend(options: AppendOptions): Promise<AppendRates
     await raw.requireCount(points)
     rates.repeated.push(await pointsPerSecond(points, () => appendAll(batches)))
     await raw.requireCount(points)
-    const last = Object.entries(rates).map(([name, list]) => `${name} ${Math.round(list.at(-1)! / 1000)}k/s`)
+    rates.neighbour.push((await options.neighbour?.()) ?? Number.NaN)
+    const last = Object.entries(rates)
+      .filter(([, list]) => !Number.isNaN(list.at(-1)))
+      .map(([name, list]) => `${name} ${Number((list.at(-1)! / 1000).toPrecision(3))}k/s`)
     options.log(`append, run ${run}: ${last.join(', ')}`)
   }
   return {
@@ -74,5 +87,7 @@ export async function measureAppend(options: AppendOptions): Promise<AppendRates
     repeatedPointsPerSecond: median(rates.repeated),
     freshRatio: median(rates.fresh.map((rate, run) => rate / rates.raw[run]!)),
     repeatedRatio: median(rates.repeated.map((rate, run) => rate / rates.raw[run]!)),
+    neighbourPerSecond: median(rates.neighbour),
+    neighbourRatio: median(rates.neighbour.map((rate, run) => rates.fresh[run]! / rate)),
   }
 }

@@ -8,6 +8,7 @@ export interface AppendBesideOptions {
   readonly runs: number
   readonly directory: string
   readonly log: (message: string) => void
+  readonly neighbour: () => Promise<number>
 }
 
 /** `append` of an engine in this process, on an empty migrated database, beside a raw copy into the same table. */
