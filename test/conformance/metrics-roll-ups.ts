@@ -3,31 +3,13 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { BucketGroup, BucketWidth, QueryPlan, TimeRange } from '../../src/metrics/metrics-engine.ts'
 import type { Check } from './metrics-engine.ts'
-import { ALWAYS, answered, DAY_MS, expectSameBuckets, newSource } from './metrics-probe.ts'
+import { answered, DAY_MS, expectSameBuckets, newSource } from './metrics-probe.ts'
 import { ReferenceMetrics, referenceKey } from './metrics-reference.ts'
 import { KEYS, newPlace, toBatch, value } from './metrics-workload.ts'
+import { checkForgetting } from './metrics-forgetting.ts'
+import { instantOf, moment, presentOf } from './metrics-years.ts'
 
 const HOUR_MS = 3_600_000
-
-/** Moments of a year around which points lie: when clocks change in Berlin and in New York, and the present. */
-const ANCHORS: readonly ((year: number) => number)[] = [
-  (year) => sunday(year, 2, 'last') + HOUR_MS,
-  (year) => sunday(year, 9, 'last') + HOUR_MS,
-  (year) => sunday(year, 2, 'first') + 7 * DAY_MS + 7 * HOUR_MS,
-  (year) => sunday(year, 10, 'first') + 6 * HOUR_MS,
-  presentOf,
-]
-
-/** A time of year, as an anchor and how far from it. */
-const moment = fc.record({
-  anchor: fc.nat(ANCHORS.length - 1),
-  minutes: fc.oneof(
-    fc.integer({ min: -48 * 6, max: 48 * 6 }).map((tens) => tens * 10),
-    fc.integer({ min: -50, max: 50 }).map((hours) => hours * 60),
-  ),
-  micros: fc.constantFrom(0, 0, 0, 0, -1, 1, 59_999_999),
-})
-type Moment = typeof moment extends fc.Arbitrary<infer T> ? T : never
 
 const step = fc.oneof(
   {
@@ -217,61 +199,7 @@ export function checkRollUps(check: Check): void {
     },
   )
 
-  check('forgets roll-ups with the points that they were made from', async (fixture) => {
-    const { engine } = fixture
-    const year = nextYear++
-    const nowMs = presentOf(year)
-    fixture.setNow(nowMs)
-    const scope = { tenantId: randomUUID() }
-    const [kept, dropped] = [newSource('week'), newSource('week')]
-    const times = Array.from({ length: 6 * 24 }, (_, hour) => nowMs - (hour + 1) * HOUR_MS)
-    for (const source of [kept, dropped])
-      await engine.append(scope, {
-        source,
-        keys: [{ metric: source.id, tags: {} }],
-        series: new Uint32Array(times.length),
-        timesMs: Float64Array.from(times),
-        values: Float64Array.from(times),
-      })
-    await engine.rollUp(new Date(nowMs))
-    const asked = { range: ALWAYS, bucket: { seconds: 86_400 }, groupBy: 'all' } as const
-    const count = async (sourceId: string) =>
-      (await answered(engine, scope, { ...asked, series: { sourceId } })).reduce(
-        (sum, one) => sum + one.count,
-        0,
-      )
-    expect([await count(kept.id), await count(dropped.id)]).toEqual([144, 144])
-    expect(await engine.dropSource(scope, dropped.id)).toBe(1)
-    expect([await count(kept.id), await count(dropped.id)]).toEqual([144, 0])
-    const laterMs = nowMs + 10 * DAY_MS
-    fixture.setNow(laterMs)
-    await engine.maintain(new Date(laterMs))
-    const ids = (await engine.listSeries(scope, { sourceId: kept.id })).map(({ id }) => id)
-    const points = await Array.fromAsync(engine.scan(scope, ids, ALWAYS))
-    expect(await count(kept.id)).toBe(points.reduce((sum, { timesMs }) => sum + timesMs.length, 0))
-    expect(await count(kept.id)).toBeLessThan(144)
-    await engine.rollUp(new Date(laterMs))
-    expect(await count(kept.id)).toBe(points.reduce((sum, { timesMs }) => sum + timesMs.length, 0))
-  })
-
-  check('refuses buckets of units and zones that do not exist', async ({ engine }) => {
-    const scope = { tenantId: randomUUID() }
-    const ask = (bucket: object, groupBy = 'series') =>
-      answered(engine, scope, {
-        series: [1],
-        range: ALWAYS,
-        bucket: bucket as BucketWidth,
-        groupBy: groupBy as BucketGroup,
-      })
-    for (const timeZone of ['Mars/Olympus', '+02', 'UTC+2', "UTC'; select", ''])
-      await expect(ask({ unit: 'day', timeZone }), timeZone).rejects.toMatchObject({
-        problems: [{ field: 'timeZone' }],
-      })
-    await expect(ask({ unit: 'hour', timeZone: 'UTC' })).rejects.toMatchObject({
-      problems: [{ field: 'unit' }],
-    })
-    await expect(ask({ seconds: 60 }, 'tag')).rejects.toMatchObject({ problems: [{ field: 'groupBy' }] })
-  })
+  checkForgetting(check, () => nextYear++)
 }
 
 /** That every instant of the range is answered for once, in each class. */
@@ -282,20 +210,4 @@ function expectTiled({ segments }: QueryPlan, { fromMs, toMs: endMs }: TimeRange
     expect(own.at(-1)!.toMs).toBe(endMs)
     for (const [i, tile] of own.entries()) if (i > 0) expect(tile.fromMs).toBe(own[i - 1]!.toMs)
   }
-}
-
-function instantOf({ anchor, minutes, micros }: Moment, year: number): number {
-  return (ANCHORS[anchor]!(year) * 1000 + minutes * 60_000_000 + micros) / 1000
-}
-
-/** What a run takes for now: both changes of the clocks lie in the year before it. */
-function presentOf(year: number): number {
-  return Date.UTC(year, 10, 15, 12)
-}
-
-/** The start, in UTC, of the first or last Sunday of a month, counted from 0. */
-function sunday(year: number, month: number, which: 'first' | 'last'): number {
-  const edge = which === 'first' ? new Date(Date.UTC(year, month, 1)) : new Date(Date.UTC(year, month + 1, 0))
-  const weekday = edge.getUTCDay()
-  return edge.getTime() + (which === 'first' ? (7 - weekday) % 7 : -weekday) * DAY_MS
 }

@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
+import type { BucketGroup, BucketWidth } from '../../src/metrics/metrics-engine.ts'
+import type { Check } from './metrics-engine.ts'
+import { ALWAYS, answered, DAY_MS, newSource } from './metrics-probe.ts'
+import { presentOf } from './metrics-years.ts'
+
+const HOUR_MS = 3_600_000
+
+/** What has no roll-up any more, and what never had one. Each call of `takeYear` answers a year whose hours are still open. */
+export function checkForgetting(check: Check, takeYear: () => number): void {
+  check('forgets roll-ups with the points that they were made from', async (fixture) => {
+    const { engine } = fixture
+    const nowMs = presentOf(takeYear())
+    fixture.setNow(nowMs)
+    const scope = { tenantId: randomUUID() }
+    const [kept, dropped] = [newSource('week'), newSource('week')]
+    const times = Array.from({ length: 6 * 24 }, (_, hour) => nowMs - (hour + 1) * HOUR_MS)
+    for (const source of [kept, dropped])
+      await engine.append(scope, {
+        source,
+        keys: [{ metric: source.id, tags: {} }],
+        series: new Uint32Array(times.length),
+        timesMs: Float64Array.from(times),
+        values: Float64Array.from(times),
+      })
+    await engine.rollUp(new Date(nowMs))
+    const asked = { range: ALWAYS, bucket: { seconds: 86_400 }, groupBy: 'all' } as const
+    const count = async (sourceId: string) =>
+      (await answered(engine, scope, { ...asked, series: { sourceId } })).reduce(
+        (sum, one) => sum + one.count,
+        0,
+      )
+    expect([await count(kept.id), await count(dropped.id)]).toEqual([144, 144])
+    expect(await engine.dropSource(scope, dropped.id)).toBe(1)
+    expect([await count(kept.id), await count(dropped.id)]).toEqual([144, 0])
+    const laterMs = nowMs + 10 * DAY_MS
+    fixture.setNow(laterMs)
+    await engine.maintain(new Date(laterMs))
+    const ids = (await engine.listSeries(scope, { sourceId: kept.id })).map(({ id }) => id)
+    const points = await Array.fromAsync(engine.scan(scope, ids, ALWAYS))
+    expect(await count(kept.id)).toBe(points.reduce((sum, { timesMs }) => sum + timesMs.length, 0))
+    expect(await count(kept.id)).toBeLessThan(144)
+    await engine.rollUp(new Date(laterMs))
+    expect(await count(kept.id)).toBe(points.reduce((sum, { timesMs }) => sum + timesMs.length, 0))
+  })
+
+  check('refuses buckets of units and zones that do not exist', async ({ engine }) => {
+    const scope = { tenantId: randomUUID() }
+    const ask = (bucket: object, groupBy = 'series') =>
+      answered(engine, scope, {
+        series: [1],
+        range: ALWAYS,
+        bucket: bucket as BucketWidth,
+        groupBy: groupBy as BucketGroup,
+      })
+    for (const timeZone of ['Mars/Olympus', '+02', 'UTC+2', "UTC'; select", ''])
+      await expect(ask({ unit: 'day', timeZone }), timeZone).rejects.toMatchObject({
+        problems: [{ field: 'timeZone' }],
+      })
+    await expect(ask({ unit: 'hour', timeZone: 'UTC' })).rejects.toMatchObject({
+      problems: [{ field: 'unit' }],
+    })
+    await expect(ask({ seconds: 60 }, 'tag')).rejects.toMatchObject({ problems: [{ field: 'groupBy' }] })
+  })
+}
