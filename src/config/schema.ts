@@ -135,6 +135,13 @@ export const CONFIG_OPTIONS = {
     'series',
     'Most distinct series in one request; more is refused with the name of the tag that explodes.',
   ),
+  maxSeriesPerDataset: integer(
+    'NOMALY_MAX_SERIES_PER_DATASET',
+    100_000,
+    [1, 100_000_000],
+    'series',
+    'Most series in one dataset; what would make more is refused with the name of the tag that explodes.',
+  ),
   workerConcurrency: integer(
     'NOMALY_WORKER_CONCURRENCY',
     Math.max(1, Math.min(8, availableParallelism())),

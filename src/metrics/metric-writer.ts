@@ -53,6 +53,8 @@ export interface MetricWriterOptions {
   readonly clock: () => number
   /** Asked in the transaction of every write, as the tenant, and throws where the source is gone; left out where nobody can know. */
   readonly requireSource?: ((connection: Connection, source: SeriesSource) => Promise<void>) | undefined
+  /** Series that one dataset may have; without it there is no limit. */
+  readonly maxSeriesPerDataset?: number | undefined
 }
 
 /** How often a write is tried that collided with another one, or found a partition gone. */
@@ -70,10 +72,11 @@ type Rejections = Pick<SoundPoints, 'rejected' | 'rejectedTotal'>
 /** Puts points in: validates, names, orders and stores a batch in one transaction, with its newest points and its marks. */
 export class MetricWriter {
   readonly #options: MetricWriterOptions
-  readonly #catalog = new SeriesCatalog()
+  readonly #catalog: SeriesCatalog
 
   constructor(options: MetricWriterOptions) {
     this.#options = options
+    this.#catalog = new SeriesCatalog(options.maxSeriesPerDataset)
   }
 
   /** As `MetricsEngine.append`. */

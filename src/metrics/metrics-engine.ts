@@ -198,8 +198,8 @@ export interface RollUpReport {
 
 /** Limits of one series batch; what goes beyond is refused with a reason. */
 export const POINT_LIMITS = {
-  /** Values beyond this are refused: squares of them would overflow roll-ups. */
-  maxAbsoluteValue: 1e150,
+  /** Values beyond this are refused: the squares of a day of them, one each microsecond, would overflow its roll-up. */
+  maxAbsoluteValue: 1e148,
   /** 1970-01-01 and 2100-01-01 in epoch milliseconds. */
   minTimeMs: 0,
   maxTimeMs: 4_102_444_800_000,
@@ -221,7 +221,7 @@ export interface MetricsEngine {
   /**
    * Stores points; the first write of an instant wins. Answers after commit, and may be repeated without harm.
    * Of several points at one instant in the batch the first counts, and the others are compared with it.
-   * @throws NomalyError `too_large` for more points than one call takes.
+   * @throws NomalyError `too_large` for more points than one call takes, or more series than a dataset may have; nothing is stored then.
    */
   append(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<AppendReport>>
   /**

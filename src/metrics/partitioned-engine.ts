@@ -37,6 +37,8 @@ export interface PartitionedEngineOptions {
   readonly clock: () => number
   /** Asked in the transaction of every write, as the tenant, and throws where the source is gone; left out where nobody can know. */
   readonly requireSource?: (connection: Connection, source: SeriesSource) => Promise<void>
+  /** Series that one dataset may have; without it there is no limit. */
+  readonly maxSeriesPerDataset?: number
 }
 
 const REMOVAL_TIMEOUT_MS = 600_000
@@ -50,7 +52,7 @@ export class PartitionedEngine implements MetricsEngine {
   readonly #partitions: Partitions
   readonly #rollUps: PartitionedRollUps
 
-  constructor({ database, clock, requireSource }: PartitionedEngineOptions) {
+  constructor({ database, clock, requireSource, maxSeriesPerDataset }: PartitionedEngineOptions) {
     const relations = METRICS_RELATIONS
     const partitions = new Partitions(database)
     this.#database = database
@@ -62,6 +64,7 @@ export class PartitionedEngine implements MetricsEngine {
       relations,
       clock,
       requireSource,
+      maxSeriesPerDataset,
       storage: {
         map: partitions.map,
         ensure: (...wanted) => partitions.ensure(...wanted),

@@ -4,6 +4,7 @@ import type { RetentionClass, SeriesId, SeriesKey, SeriesSource } from './metric
 import { int4Array } from './array-encoder.ts'
 import { type KnownSeries, SeriesCache } from './series-cache.ts'
 import { canonicalKey } from './series-key.ts'
+import { SeriesLimit } from './series-limit.ts'
 
 const DEFAULT_CACHE_ENTRIES = 100_000
 
@@ -27,12 +28,18 @@ interface Wanted {
 /** Finds series by name and makes those that are missing, under row-level security. */
 export class SeriesCatalog {
   readonly #cache: SeriesCache
+  readonly #limit: SeriesLimit | undefined
 
-  constructor(cacheEntries: number = DEFAULT_CACHE_ENTRIES) {
+  /** `maxSeries` is what one dataset may have; without it there is no limit. */
+  constructor(maxSeries?: number, cacheEntries: number = DEFAULT_CACHE_ENTRIES) {
     this.#cache = new SeriesCache(cacheEntries)
+    this.#limit = maxSeries === undefined ? undefined : new SeriesLimit(maxSeries)
   }
 
-  /** Resolves the keys for which `used` is not 0, as `nomaly_app` of the tenant. The source must be locked. */
+  /**
+   * Resolves the keys for which `used` is not 0, as `nomaly_app` of the tenant. The source must be locked.
+   * @throws NomalyError `too_large` where the dataset would have too many series.
+   */
   async resolve(
     connection: Connection,
     scope: TenantScope,
@@ -43,11 +50,16 @@ export class SeriesCatalog {
     const wanted = this.#collect(scope, source, keys, used)
     await this.#recall(connection, source, wanted)
     const unknown = () => wanted.filter((one) => one.known === undefined)
-    if (unknown().length > 0) await find(connection, source, unknown())
+    const findUnknown = async (): Promise<void> => {
+      if (unknown().length > 0) await find(connection, source, unknown())
+    }
+    await findUnknown()
+    if (unknown().length > 0 && source.kind === 'dataset')
+      await this.#limit?.admit(connection, source, () => unknown().map(({ key }) => key), findUnknown)
     // In an order all share, so that two who make the same series wait for, and never block, one another.
     const missing = unknown().toSorted((a, b) => (a.cacheKey < b.cacheKey ? -1 : 1))
     const created = missing.length === 0 ? [] : await create(connection, scope, source, missing)
-    if (unknown().length > 0) await find(connection, source, unknown())
+    await findUnknown()
     const byKey: (KnownSeries | undefined)[] = Array.from({ length: keys.length })
     for (const { indexes, known } of wanted) for (const index of indexes) byKey[index] = known
     return {
@@ -103,18 +115,23 @@ interface SeriesRow {
 }
 
 async function find(connection: Connection, source: SeriesSource, wanted: readonly Wanted[]): Promise<void> {
+  // One look-up of the unique key for each name, whatever the planner thinks. Of a source that it has no statistics of it expects one
+  // series, and would compare every name with every series there is. Only that key comes in the order of digests without a sort.
+  await connection.query('set local enable_sort = off')
   const rows = await connection.query<SeriesRow>(
-    // The array keeps the look-up on the unique key whatever the planner thinks of the rest.
     `with k as materialized (
        select n, metrics.series_digest(metric, tags::jsonb) as digest
        from unnest($1::text[], $2::text[]) with ordinality as u(metric, tags, n)
      )
      select k.n::int4 as n, s.id, s.retention
-     from metrics.series s join k on k.digest = s.digest
-     where s.tenant_id = nomaly.current_tenant() and s.source_kind = $3 and s.source_id = $4
-       and s.digest = any(array(select digest from k))`,
+     from k cross join lateral (
+       select id, retention, digest from metrics.series
+       where tenant_id = nomaly.current_tenant() and source_kind = $3 and source_id = $4 and digest >= k.digest
+       order by tenant_id, source_kind, source_id, digest limit 1) s
+     where s.digest = k.digest`,
     [...nameColumns(wanted), source.kind, source.id],
   )
+  await connection.query('set local enable_sort = on')
   for (const { n, id, retention } of rows) wanted[n - 1]!.known = { id, retention }
 }
 

@@ -42,6 +42,8 @@ export interface TimescaleEngineOptions {
   readonly clock: () => number
   /** Asked in the transaction of every write, as the tenant, and throws where the source is gone; left out where nobody can know. */
   readonly requireSource?: (connection: Connection, source: SeriesSource) => Promise<void>
+  /** Series that one dataset may have; without it there is no limit. */
+  readonly maxSeriesPerDataset?: number
   /** Told what of the database's own jobs has failed; left out where nobody listens. */
   readonly log?: (message: string) => void
 }
@@ -58,7 +60,7 @@ export class TimescaleEngine implements MetricsEngine {
   readonly #rollUps: TimescaleRollUps
   readonly #log: (message: string) => void
 
-  constructor({ database, clock, requireSource, log }: TimescaleEngineOptions) {
+  constructor({ database, clock, requireSource, maxSeriesPerDataset, log }: TimescaleEngineOptions) {
     const relations = TIMESCALE_RELATIONS
     const chunks = new TimescaleChunks(database)
     this.#database = database
@@ -70,6 +72,7 @@ export class TimescaleEngine implements MetricsEngine {
       relations,
       clock,
       requireSource,
+      maxSeriesPerDataset,
       storage: {
         map: chunks.map,
         ensure: (...wanted) => chunks.ensure(...wanted),

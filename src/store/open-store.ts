@@ -13,7 +13,11 @@ import { Store } from './store.ts'
 
 type StoreConfig = Pick<
   Config,
-  'databaseConnections' | 'acquireTimeoutMs' | 'statementTimeoutMs' | 'commitTimeoutMs'
+  | 'databaseConnections'
+  | 'acquireTimeoutMs'
+  | 'statementTimeoutMs'
+  | 'commitTimeoutMs'
+  | 'maxSeriesPerDataset'
 >
 
 /** Opens the database tier: the one place that decides which adapters stand behind the ports. */
@@ -39,14 +43,18 @@ export async function openStore(
   await queue.start()
   const identities = new Identities(database, log)
   notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
-  const metrics = await openMetrics(database, log)
+  const metrics = await openMetrics(database, config.maxSeriesPerDataset, log)
   stack.move()
   return new Store({ database, metrics, notifier, queue, identities, tenants: new Tenants(database) })
 }
 
 /** Opens the engine that the metrics of this database were made for. */
-async function openMetrics(database: Database, log: (message: string) => void): Promise<MetricsEngine> {
-  const options = { database, clock: Date.now, requireSource: requireDataset, log }
+async function openMetrics(
+  database: Database,
+  maxSeriesPerDataset: number,
+  log: (message: string) => void,
+): Promise<MetricsEngine> {
+  const options = { database, clock: Date.now, requireSource: requireDataset, maxSeriesPerDataset, log }
   const name = await database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
     const [table] = await connection.query<{ exists: boolean }>(
       "select to_regclass('metrics.engine') is not null as exists",

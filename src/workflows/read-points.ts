@@ -4,6 +4,7 @@ import { parsePoints } from '../ingestion/parse-points.ts'
 import type { ParsedChunk, ParseOptions, PointFormat, RejectedLine } from '../ingestion/parsed-points.ts'
 import { NomalyError } from '../errors.ts'
 import type { SeriesKey } from '../metrics/metrics-engine.ts'
+import { explodingField } from '../metrics/series-limit.ts'
 
 export interface ReadPointsOptions extends ParseOptions {
   readonly encoding: 'gzip' | 'identity'
@@ -44,7 +45,7 @@ export async function readPoints(
     total += chunk.points.timesMs.length
     if (total > options.maxPoints)
       throw tooMany('points', options.maxPoints, 'Send them in several requests: repeating a part does no harm.')
-    if (chunk.points.keys.length > options.maxSeries) throw tooMany('series', options.maxSeries, explodingTag(chunk.points.keys))
+    if (chunk.points.keys.length > options.maxSeries) throw tooMany('series', options.maxSeries, explodingHint(chunk.points.keys))
   }
   return joinChunks(chunks, total)
 }
@@ -87,14 +88,10 @@ function tooMany(what: string, limit: number, hint: string): NomalyError {
   })
 }
 
-/** Names the tag with the most distinct values: the one that makes the series explode. */
-function explodingTag(keys: readonly SeriesKey[]): string {
-  const values = new Map<string, Set<string>>()
-  for (const { tags } of keys)
-    for (const [name, value] of Object.entries(tags))
-      (values.get(name) ?? values.set(name, new Set()).get(name)!).add(value)
-  const [worst] = [...values].toSorted(([, a], [, b]) => b.size - a.size)
-  return worst === undefined
+/** Names what has the most distinct values: it makes the series explode. */
+function explodingHint(keys: readonly SeriesKey[]): string {
+  const { field, values } = explodingField(keys)
+  return field === 'metric'
     ? 'Use fewer metric names, or send them in several requests.'
-    : `The tag "${worst[0]}" has ${worst[1].size.toLocaleString('en')} values here; leave it out, or send fewer series at once.`
+    : `The tag "${field.slice('tags.'.length)}" has ${values.toLocaleString('en')} values here; leave it out, or send fewer series at once.`
 }
