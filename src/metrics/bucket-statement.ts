@@ -69,10 +69,16 @@ export function bucketStatement(
           and ${within('bucket', daily)} offset 0) h
         where l.day >= ${instantLiteral(daily.fromMicros)} and l.day < ${instantLiteral(daily.toMicros)} and not ${isLate('h.bucket')}`)
   }
-  if (raw.length > 0)
+  const found = `select series_id, time, ${FINITE} from (${raw.join(' union all ')}) p`
+  const { lastAggregate } = relations
+  if (raw.length > 0 && lastAggregate !== undefined)
+    parts.push(`select series_id, start, count, non_finite, sum, sum_squares, min, max, last, last_time
+      from (select series_id, ${bucketStart(bucket, 'time')} as start, ${AGGREGATES}, ${lastAggregate} as last
+        from (${found}) f group by 1, 2) b`)
+  else if (raw.length > 0)
     parts.push(`select b.series_id, b.start, b.count, b.non_finite, b.sum, b.sum_squares, b.min, b.max, l.value, b.last_time
       from (select series_id, ${bucketStart(bucket, 'time')} as start, ${AGGREGATES}
-        from (select series_id, time, ${FINITE} from (${raw.join(' union all ')}) p) f group by 1, 2) b
+        from (${found}) f group by 1, 2) b
       left join lateral (${lasts.join(' union all ')} limit 1) l on true`)
   const isWhole = groups === undefined && isDisjoint(plans, bucket)
   const rows = `(${parts.join(' union all ')}) p(series_id, start, count, non_finite, sum, sum_squares, min, max, last, last_time)`

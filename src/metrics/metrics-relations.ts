@@ -14,6 +14,8 @@ export interface MetricsRelations {
   late(retention: RetentionClass): string
   /** Up to where hours are closed: (retention, closing_until, closed_until), one row for each class. */
   readonly state: string
+  /** The aggregate that answers the newest of `finite` by `time`; left out where looking it up by its time is the faster way. */
+  readonly lastAggregate?: string
   /** A table that readers lock shared before their snapshot; left out where nothing has to be kept from happening between it and a read. */
   readonly readersGate?: string
 }

@@ -5,7 +5,7 @@ import { instantLiteral } from './instant-literal.ts'
 import type { RetentionClass } from './metrics-engine.ts'
 import { HOUR_MICROS } from './roll-up-ledger.ts'
 import { lockRollUps } from './roll-up-marks.ts'
-import { CHUNK_HOURS, reachExtension, usualHours } from './timescale-chunks.ts'
+import { CHUNK_HOURS, usualHours } from './timescale-chunks.ts'
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 /** How long after its end a chunk is compressed: what comes later than that costs more to write. */
@@ -37,43 +37,37 @@ const PARTIAL = 2 | 8
 
 const BUSY = new Set(['55P03', '40P01'])
 
-/** A chunk that is to be compressed, or compressed again. */
-interface DueChunk {
-  readonly name: string
-  readonly status: number
-}
-
-/** Compresses the chunks of a class that ended some hours ago, and those again that points came late for; answers how many. */
+/**
+ * Compresses the chunks of a class that ended some hours ago and are worth it, and those again that points came late for; answers
+ * how many.
+ */
 export async function compressDue(
   database: Database,
   retention: RetentionClass,
   nowMs: number,
+  smallestBytes: number = SMALLEST_BYTES,
 ): Promise<number> {
   const due = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
-    listDue(connection, retention, nowMs * 1000 - COMPRESS_AFTER_MICROS),
+    listDue(connection, retention, nowMs * 1000 - COMPRESS_AFTER_MICROS, smallestBytes),
   )
   let compressed = 0
-  for (const chunk of due) if (await compressOne(database, retention, chunk)) compressed++
+  for (const name of due) if (await compressOne(database, retention, name)) compressed++
   return compressed
 }
 
 /** Compresses one chunk, or leaves it for the next time where it is in use. */
-async function compressOne(database: Database, retention: RetentionClass, chunk: DueChunk): Promise<boolean> {
+async function compressOne(database: Database, retention: RetentionClass, name: string): Promise<boolean> {
   const options = { role: 'nomaly_system', timeoutMs: CHUNK_TIMEOUT_MS } as const
   try {
     const { value } = await database.transaction(options, async (connection) => {
       // Refreshing reads chunks too.
       if (!(await lockRollUps(connection, retention, 'try'))) return false
-      await reachExtension(connection, 'transaction')
-      await connection.query("set local lock_timeout = '5s'")
-      if ((chunk.status & COMPRESSED) === 0) {
-        // Its rows come into a new table, and are visible to older snapshots too.
-        await connection.query('select compress_chunk($1::regclass)', [chunk.name])
-        return true
-      }
+      await connection.query("set local lock_timeout = '1s'")
       // Writers wait, so that none of them misses what changes its place.
       await connection.query('set local timescaledb.enable_exclusive_locking_recompression = on')
-      await connection.query('select compress_chunk($1::regclass)', [chunk.name])
+      await connection.query('select public.compress_chunk($1::regclass)', [name])
+      // What was compressed again is invisible to older snapshots, and who is just planning a read of the chunk may still take it for
+      // what it was: all who read are let finish, and nobody begins before this is committed.
       await connection.query(
         `set local lock_timeout = ${GATE_TIMEOUT_MS}; lock table ${TIMESCALE_RELATIONS.readersGate} in access exclusive mode`,
       )
@@ -90,17 +84,19 @@ async function listDue(
   connection: Connection,
   retention: RetentionClass,
   endedBeforeMicros: number,
-): Promise<DueChunk[]> {
-  return connection.query<{ name: string; status: number }>(
-    `select name, status from (
+  smallestBytes: number,
+): Promise<string[]> {
+  const rows = await connection.query<{ name: string }>(
+    `select name from (
        select range_start, name, _timescaledb_functions.chunk_status(name::regclass) as status
        from (select range_start, range_end, format('%I.%I', chunk_schema, chunk_name) as name
          from timescaledb_information.chunks where hypertable_schema || '.' || hypertable_name = $1 offset 0) c
        where range_end <= ${instantLiteral(endedBeforeMicros)}) s
-     where status & ${PARTIAL} <> 0 or status & ${COMPRESSED} = 0 and pg_relation_size(name::regclass) >= ${SMALLEST_BYTES}
+     where status & ${PARTIAL} <> 0 or status & ${COMPRESSED} = 0 and pg_relation_size(name::regclass) >= ${smallestBytes}
      order by range_start`,
     [TIMESCALE_RELATIONS.points(retention)],
   )
+  return rows.map(({ name }) => name)
 }
 
 /** Makes chunks to come as wide as the last ones would have had to be; answers the new width in hours, `undefined` where it stays. */
@@ -110,9 +106,8 @@ export async function adaptWidth(
   nowMs: number,
 ): Promise<number | undefined> {
   const { value } = await database.transaction({ role: 'nomaly_system' }, async (connection) => {
-    await reachExtension(connection, 'transaction')
     const [measured] = await connection.query<{ points: number | null; hours: number }>(
-      `select sum(approximate_row_count(name::regclass))::float8 as points, sum(hours)::float8 as hours from (
+      `select sum(public.approximate_row_count(name::regclass))::float8 as points, sum(hours)::float8 as hours from (
          select format('%I.%I', chunk_schema, chunk_name) as name, extract(epoch from range_end - range_start) / 3600 as hours
          from timescaledb_information.chunks where hypertable_schema || '.' || hypertable_name = $1
            and range_end <= ${instantLiteral(nowMs * 1000)} and range_start > ${instantLiteral(nowMs * 1000)} - interval '8 days'
@@ -123,7 +118,7 @@ export async function adaptWidth(
     const hours = fittingHours(retention, measured.points / measured.hours)
     if (hours === (await usualHours(connection, retention))) return undefined
     await connection.query(
-      `select set_chunk_time_interval('${TIMESCALE_RELATIONS.points(retention)}', interval '${hours} hours')`,
+      `select public.set_chunk_time_interval('${TIMESCALE_RELATIONS.points(retention)}', interval '${hours} hours')`,
     )
     return hours
   })

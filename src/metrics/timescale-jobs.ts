@@ -1,6 +1,5 @@
 import type { Database } from '../database/database.ts'
 import { RETENTION_CLASSES } from './retention.ts'
-import { reachExtension } from './timescale-chunks.ts'
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 const JOB_TIMEOUT_MS = 3_600_000
@@ -44,8 +43,7 @@ async function runJob(database: Database, { id, kind, failures }: FailedJob): Pr
   const what = `TimescaleDB's job ${kind} has failed ${failures} times, last when it ran last`
   try {
     await database.session({ role: 'nomaly_system', timeoutMs: JOB_TIMEOUT_MS }, async (session) => {
-      await reachExtension(session, 'session')
-      await session.query(`call run_job(${id})`)
+      await session.query(`call public.run_job(${id})`)
     })
     return `${what}; it was run in its place.`
   } catch (error) {

@@ -6,7 +6,7 @@ import { instantLiteral } from './instant-literal.ts'
 import type { RetentionClass, SeriesId } from './metrics-engine.ts'
 import { DAY_MS } from './retention.ts'
 import { lockRollUps } from './roll-up-marks.ts'
-import { type Chunk, listChunks, reachExtension } from './timescale-chunks.ts'
+import { type Chunk, listChunks } from './timescale-chunks.ts'
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 const LOCK_NOT_AVAILABLE = '55P03'
@@ -28,7 +28,6 @@ export async function dropExpired(
       const doomed = (await listChunks(connection, retention)).filter((one) => one.upperMicros <= untilMicros)
       // Roll-ups of what is dropped must not be on their way.
       if (doomed.length === 0 || !(await lockRollUps(connection, retention, 'try'))) return 0
-      await reachExtension(connection, 'transaction')
       await connection.query("set local lock_timeout = '1s'")
       const dropped = await dropInOrder(connection, retention, doomed)
       const last = dropped.at(-1)
@@ -67,7 +66,7 @@ async function dropInOrder(
     await connection.query('savepoint before_drop')
     try {
       await connection.query(
-        `select drop_chunks('${TIMESCALE_RELATIONS.points(retention)}', older_than => ${instantLiteral(chunk.upperMicros)})`,
+        `select public.drop_chunks('${TIMESCALE_RELATIONS.points(retention)}', older_than => ${instantLiteral(chunk.upperMicros)})`,
       )
     } catch (error) {
       if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
@@ -86,7 +85,7 @@ async function removeBefore(
 ): Promise<void> {
   const until = instantLiteral(untilMicros)
   for (const view of [TIMESCALE_RELATIONS.hourly(retention), TIMESCALE_RELATIONS.daily(retention)])
-    await connection.query(`select drop_chunks('${view}', older_than => ${until})`)
+    await connection.query(`select public.drop_chunks('${view}', older_than => ${until})`)
   for (const store of await rollUpStores(connection, retention))
     await connection.query(`delete from ${store} where bucket < ${until}`)
   await connection.query(`delete from ${TIMESCALE_RELATIONS.late(retention)} where day < ${until}`)

@@ -14,7 +14,7 @@ import {
   WHOLE_DAY,
 } from './roll-up-ledger.ts'
 import { newestMark, rollUpsKey } from './roll-up-marks.ts'
-import { listChunks, reachExtension } from './timescale-chunks.ts'
+import { listChunks } from './timescale-chunks.ts'
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 /** Days of series whose marks are worked off at once. */
@@ -57,10 +57,9 @@ export class TimescaleRollUps {
     newest: string,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    // A refresh is several transactions: the lock outlives them, and is given up with the connection.
+    // A refresh is several transactions: the lock outlives them. Where this fails it is given up with the connection.
     const options = { role: 'nomaly_system', signal, timeoutMs: REFRESH_TIMEOUT_MS } as const
     return this.#database.session(options, async (session) => {
-      await reachExtension(session, 'session')
       const [row] = await session.query<{ locked: boolean }>(
         `select pg_try_advisory_lock(${rollUpsKey(retention)}) as locked`,
       )
@@ -78,6 +77,7 @@ export class TimescaleRollUps {
         )
         hours += countHours(taken.days)
       }
+      await session.query('select pg_advisory_unlock_all()')
       return hours
     })
   }
@@ -109,7 +109,7 @@ async function refresh(session: Connection, retention: RetentionClass, marked: S
   // Simple statements: TimescaleDB's procedures commit, and PostgreSQL 15.20 loses the portal of any other in that.
   for (const { view, window } of steps)
     await session.query(
-      `call refresh_continuous_aggregate('${view}', ${instantLiteral(window.fromMicros)}, ${instantLiteral(window.toMicros)})`,
+      `call public.refresh_continuous_aggregate('${view}', ${instantLiteral(window.fromMicros)}, ${instantLiteral(window.toMicros)})`,
     )
 }
 

@@ -101,8 +101,10 @@ async function prepareTimescale(client: pg.Client): Promise<Obstacle | undefined
     offered: string
     installed: string | null
     preloaded: string | null
+    schema: string | null
   }>(
     `select default_version as offered, installed_version as installed,
+       (select extnamespace::regnamespace::text from pg_extension where extname = 'timescaledb') as schema,
        current_setting('timescaledb.max_background_workers', true) as preloaded
      from pg_available_extensions where name = 'timescaledb'`,
   )
@@ -119,9 +121,14 @@ async function prepareTimescale(client: pg.Client): Promise<Obstacle | undefined
       reason: 'the server offers TimescaleDB but has not loaded it',
       hint: 'Add timescaledb to shared_preload_libraries in postgresql.conf, and restart the server.',
     }
+  if (row.schema !== null && row.schema !== 'public')
+    return {
+      reason: `the extension timescaledb stands in the schema ${row.schema} of this database, not in public`,
+      hint: 'It cannot be moved: use another database.',
+    }
   await client.query('begin')
   try {
-    if (row.installed === null) await client.query('create extension timescaledb')
+    if (row.installed === null) await client.query('create extension timescaledb schema public')
     await client.query('select 1')
     const license = await client.query<{ license: string | null }>(
       "select current_setting('timescaledb.license', true) as license",

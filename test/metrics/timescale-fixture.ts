@@ -1,7 +1,9 @@
 import pg from 'pg'
 import { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrator.ts'
-import { TimescaleEngine } from '../../src/metrics/timescale-engine.ts'
+import { RETENTION_CLASSES } from '../../src/metrics/retention.ts'
+import { compressDue } from '../../src/metrics/timescale-compression.ts'
+import { TimescaleEngine, type TimescaleEngineOptions } from '../../src/metrics/timescale-engine.ts'
 import type { EngineFixture } from '../conformance/metrics-engine.ts'
 import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
 import { PausingDatabase } from '../conformance/pausing-database.ts'
@@ -25,8 +27,44 @@ export async function isTimescaleOffered(): Promise<boolean> {
   return rowCount === 1
 }
 
-/** Two engines, each with a pool of its own, on a fresh database, under the login that the product has. */
-export async function makeTimescaleEngine(): Promise<TimescaleFixture> {
+/** An engine that compresses whatever there is, after every write and before the next. */
+class CompressingEngine extends TimescaleEngine {
+  readonly #database: Database
+
+  constructor(options: TimescaleEngineOptions) {
+    super(options)
+    this.#database = options.database
+  }
+
+  override async append(...given: Parameters<TimescaleEngine['append']>) {
+    const report = await super.append(...given)
+    await compressAll(this.#database)
+    return report
+  }
+
+  override async correct(...given: Parameters<TimescaleEngine['correct']>) {
+    const report = await super.correct(...given)
+    await compressAll(this.#database)
+    return report
+  }
+}
+
+/** Compresses every chunk, of the future too, however small. */
+export async function compressAll(database: Database): Promise<number> {
+  let compressed = 0
+  for (const retention of RETENTION_CLASSES)
+    compressed += await compressDue(database, retention, Date.UTC(2200, 0), 1)
+  return compressed
+}
+
+/**
+ * Two engines, each with a pool of its own, on a fresh database, under the login that the product has. With `compressing` they compress
+ * whatever they write.
+ */
+export async function makeTimescaleEngine(
+  options: { compressing?: boolean } = {},
+): Promise<TimescaleFixture> {
+  const Engine = options.compressing === true ? CompressingEngine : TimescaleEngine
   // Not cloned from a template: TimescaleDB's scheduler connects to every database that has the extension, templates too.
   const testDatabase = await createTestDatabase()
   const asAdmin = async (statement: string): Promise<void> => {
@@ -44,7 +82,7 @@ export async function makeTimescaleEngine(): Promise<TimescaleFixture> {
   const url = new URL(testDatabase.adminUrl)
   url.username = LOGIN.name
   url.password = LOGIN.password
-  const options = (applicationName: string) => ({
+  const databaseOptions = (applicationName: string) => ({
     url: url.href,
     applicationName,
     maxConnections: MAX_CONNECTIONS,
@@ -53,10 +91,10 @@ export async function makeTimescaleEngine(): Promise<TimescaleFixture> {
     commitTimeoutMs: 10_000,
     log: () => {},
   })
-  const databases = ['engine', 'neighbour'].map((name) => new Database(options(name)))
+  const databases = ['engine', 'neighbour'].map((name) => new Database(databaseOptions(name)))
   let nowMs = WORKLOAD_NOW_MS
   const clock = () => nowMs
-  const [engine, neighbour] = databases.map((database) => new TimescaleEngine({ database, clock }))
+  const [engine, neighbour] = databases.map((database) => new Engine({ database, clock }))
   return {
     engine: engine!,
     neighbour: neighbour!,
@@ -67,9 +105,9 @@ export async function makeTimescaleEngine(): Promise<TimescaleFixture> {
       nowMs = now
     },
     pausing: (pause) => {
-      const database = new PausingDatabase(options('pausing'), pause)
+      const database = new PausingDatabase(databaseOptions('pausing'), pause)
       databases.push(database)
-      return new TimescaleEngine({ database, clock })
+      return new Engine({ database, clock })
     },
     spoilRollUps: () =>
       asAdmin(`do $$ declare store text; begin

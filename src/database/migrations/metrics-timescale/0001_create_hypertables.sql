@@ -1,5 +1,5 @@
 -- Points by retention class in hypertables, their roll-ups in continuous aggregates, and the ledger of what in these is behind.
--- Needs the extension timescaledb, 2.20 or newer, with its own licence (not the Apache edition), in this database.
+-- Needs the extension timescaledb, 2.20 or newer, with its own licence (not the Apache edition), in schema public of this database.
 -- Lock impact: none, creates tables, aggregates and functions only.
 
 -- Which engine keeps the metrics of this database. Without this table, or a row in it: partitioned.
@@ -10,8 +10,8 @@ create table metrics.engine (
 );
 grant select on metrics.engine to nomaly_app, nomaly_system;
 
--- Readers hold it shared from before their snapshot. What is packed again into compressed chunks is invisible to older snapshots,
--- so that this happens while nobody has one.
+-- Readers hold it shared from before their snapshot, and what compresses a chunk has it alone when it commits: what changes its place is
+-- invisible to older snapshots.
 create table metrics.timescale_gate ();
 grant select on metrics.timescale_gate to nomaly_app, nomaly_system;
 -- Locking a table against everybody takes a right to write to it.
@@ -48,11 +48,7 @@ grant select, insert, delete
 -- inside a function that could stand in for one.
 grant create on schema metrics to nomaly_system;
 set local role nomaly_system;
-do $$
-begin
-  perform set_config('search_path', format('pg_catalog, %I, pg_temp', n.nspname), true)
-    from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'timescaledb';
-end $$;
+set local search_path = pg_catalog, public, pg_temp;
 
 do $$
 declare
