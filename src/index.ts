@@ -22,7 +22,13 @@ export type { ParsedChunk, ParsedPoints, PointFormat } from './ingestion/parsed-
 // The database tier.
 export type { TenantScope } from './access/tenant-scope.ts'
 export { migrate, type MigrationReport, type MigrationSet } from './database/migrator.ts'
-export { type Committed, formatPosition, type Freshness, parsePosition, type Position } from './database/position.ts'
+export {
+  type Committed,
+  formatPosition,
+  type Freshness,
+  parsePosition,
+  type Position,
+} from './database/position.ts'
 export type { MetricsEngine, PointBatch, Series, SeriesKey } from './metrics/metrics-engine.ts'
 export { type Instance, MIGRATION_SETS, openInstance } from './operations/open-instance.ts'
 export { openStore } from './store/open-store.ts'

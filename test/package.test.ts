@@ -17,7 +17,9 @@ beforeAll(async () => {
   await chmod(work, 0o755)
   const source = join(work, 'source')
   installed = join(work, 'installed')
-  const { stdout } = await run('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: ROOT })
+  const { stdout } = await run('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT,
+  })
   for (const path of stdout.trim().split('\n')) {
     await mkdir(dirname(join(source, path)), { recursive: true })
     await cp(join(ROOT, path), join(source, path)).catch((error: NodeJS.ErrnoException) => {
@@ -31,17 +33,23 @@ beforeAll(async () => {
   expect(tarball).toBeDefined()
   await mkdir(installed)
   await writeFile(join(installed, 'package.json'), '{"private": true, "type": "module"}')
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(work, tarball!)], { cwd: installed })
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(work, tarball!)], {
+    cwd: installed,
+  })
 }, 300_000)
 
 afterAll(() => rm(work, { recursive: true, force: true }), 60_000)
 
 test('the installed package detects an anomaly in a file, and exports its library', async () => {
-  const lines = Array.from({ length: 500 }, (_, i) => `${new Date(1.7e12 + i * 60_000).toISOString()},${i === 400 ? 99 : (i * 7919) % 13}`)
+  const lines = Array.from(
+    { length: 500 },
+    (_, i) => `${new Date(1.7e12 + i * 60_000).toISOString()},${i === 400 ? 99 : (i * 7919) % 13}`,
+  )
   await writeFile(join(installed, 'data.csv'), `time,value\n${lines.join('\n')}\n`)
   const { stdout } = await nomaly(['detect', 'data.csv', '--output', 'json'])
   expect(JSON.parse(stdout).series[0].findings).toHaveLength(1)
-  const script = "import { detectSeries, openStore } from 'nomaly'; console.log(typeof detectSeries, typeof openStore)"
+  const script =
+    "import { detectSeries, openStore } from 'nomaly'; console.log(typeof detectSeries, typeof openStore)"
   await writeFile(join(installed, 'use.js'), script)
   expect((await run(process.execPath, ['use.js'], { cwd: installed })).stdout).toBe('function function\n')
 })
@@ -53,7 +61,11 @@ test('the installed package starts, shows its dashboard, and stops', async () =>
     NOMALY_PORT: '0',
     NOMALY_EMBEDDED_DATABASE_PORT: '18421',
   }
-  const server = spawn(process.execPath, [binary(), 'start'], { cwd: installed, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn(process.execPath, [binary(), 'start'], {
+    cwd: installed,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const ended = new Promise<number | null>((resolve) => server.on('exit', resolve))
   try {
     let output = ''

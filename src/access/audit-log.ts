@@ -47,7 +47,11 @@ export class AuditLog {
   /** Newest first. */
   async list(page: PageRequest): Promise<Page<AuditEntry>> {
     const rows = await this.#run(({ kysely }) => {
-      let query = kysely.selectFrom('audit_log').selectAll().orderBy('id', 'desc').limit(page.limit + 1)
+      let query = kysely
+        .selectFrom('audit_log')
+        .selectAll()
+        .orderBy('id', 'desc')
+        .limit(page.limit + 1)
       if (page.cursor !== undefined) {
         const [id] = decodeCursor(page.cursor, [cursorKey.integer])
         query = query.where('id', '<', String(id))

@@ -34,7 +34,10 @@ export class Identities {
   readonly #database: Database
   readonly #now: () => number
   readonly #log: (message: string) => void
-  readonly #cache = new Map<string, { readonly identity: Promise<Identity | undefined>; readonly untilMs: number }>()
+  readonly #cache = new Map<
+    string,
+    { readonly identity: Promise<Identity | undefined>; readonly untilMs: number }
+  >()
 
   constructor(database: Database, log: (message: string) => void, now: () => number = Date.now) {
     this.#database = database
@@ -89,7 +92,9 @@ export class Identities {
 
   async signOut(browserToken: string): Promise<void> {
     this.#cache.delete(browserToken)
-    await this.#write('delete from nomaly.browser_sessions where token_hash = $1', [hashSecretToken(browserToken)])
+    await this.#write('delete from nomaly.browser_sessions where token_hash = $1', [
+      hashSecretToken(browserToken),
+    ])
   }
 
   /** Forgets what was resolved, so that a revoked key stops working here at once. */
@@ -114,7 +119,10 @@ export class Identities {
   }
 
   /** Asks once for many requests at the same time, and remembers a no as well: guessing costs no more than one look in five seconds. */
-  #cached(token: string, find: (hash: Buffer) => Promise<Identity | undefined>): Promise<Identity | undefined> {
+  #cached(
+    token: string,
+    find: (hash: Buffer) => Promise<Identity | undefined>,
+  ): Promise<Identity | undefined> {
     const known = this.#cache.get(token)
     if (known !== undefined && known.untilMs > this.#now()) return known.identity
     if (this.#cache.size >= CACHE_SIZE) this.#cache.clear()
@@ -139,7 +147,9 @@ export class Identities {
     if (row === undefined) return undefined
     if (this.#now() - (row.used_at?.getTime() ?? 0) > USE_NOTED_EVERY_MS)
       // Beside the request: that it was used is not worth waiting for, nor failing for.
-      this.#write(used, [hash]).catch((error: Error) => this.#log(`The use of a key was not noted: ${error.message}`))
+      this.#write(used, [hash]).catch((error: Error) =>
+        this.#log(`The use of a key was not noted: ${error.message}`),
+      )
     return {
       scope: { tenantId: row.tenant_id },
       tenantName: row.tenant_name,

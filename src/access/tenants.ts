@@ -24,7 +24,9 @@ export class Tenants {
 
   async list(): Promise<Tenant[]> {
     const rows = await this.#database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
-      connection.query<TenantRow & Record<string, unknown>>('select id, name, created_at from nomaly.tenants order by name'),
+      connection.query<TenantRow & Record<string, unknown>>(
+        'select id, name, created_at from nomaly.tenants order by name',
+      ),
     )
     return rows.map(toTenant)
   }
@@ -39,7 +41,10 @@ export class Tenants {
   /** @throws NomalyError `invalid_input` for a name that does not fit, `conflict` for one that is taken. */
   async create(name: string): Promise<Tenant> {
     if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(name))
-      throw invalidField('name', 'must be 1 to 63 lower-case letters, digits and dashes, and start with no dash')
+      throw invalidField(
+        'name',
+        'must be 1 to 63 lower-case letters, digits and dashes, and start with no dash',
+      )
     try {
       const { value } = await this.#database.transaction({ role: 'nomaly_system' }, (connection) =>
         connection.query<TenantRow & Record<string, unknown>>(
@@ -50,7 +55,9 @@ export class Tenants {
       return toTenant(value[0]!)
     } catch (error) {
       if (sqlState(error) === '23505')
-        throw new NomalyError('conflict', `There is a tenant "${name}" already.`, { hint: 'Take another name.' })
+        throw new NomalyError('conflict', `There is a tenant "${name}" already.`, {
+          hint: 'Take another name.',
+        })
       throw error
     }
   }

@@ -92,7 +92,10 @@ export class AnomalyRepository {
    * Stores findings of one series; one that is there already is brought up to date and keeps what people said of it.
    * @returns the ids that are new, and those that changed.
    */
-  async record(source: FindingSource, findings: readonly Finding[]): Promise<{ opened: string[]; updated: string[] }> {
+  async record(
+    source: FindingSource,
+    findings: readonly Finding[],
+  ): Promise<{ opened: string[]; updated: string[] }> {
     const opened: string[] = []
     const updated: string[] = []
     for (const finding of findings) {

@@ -37,7 +37,10 @@ function readVariable(environment: Environment, name: string): string | undefine
   try {
     return readFileSync(path, 'utf8').trim()
   } catch (error) {
-    throw new Error(`cannot be read from the file of ${name}_FILE (${(error as NodeJS.ErrnoException).code})`, { cause: error })
+    throw new Error(
+      `cannot be read from the file of ${name}_FILE (${(error as NodeJS.ErrnoException).code})`,
+      { cause: error },
+    )
   }
 }
 

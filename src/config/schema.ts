@@ -48,7 +48,11 @@ export const CONFIG_OPTIONS = {
     '.nomaly',
     'Folder of the embedded database, the generated secrets and the admin key. Only its owner can read it.',
   ),
-  host: text('NOMALY_HOST', '127.0.0.1', 'Address to listen on. Anything but loopback opens the product to the network.'),
+  host: text(
+    'NOMALY_HOST',
+    '127.0.0.1',
+    'Address to listen on. Anything but loopback opens the product to the network.',
+  ),
   port: integer(
     'NOMALY_PORT',
     8420,

@@ -37,11 +37,15 @@ export async function establishCommit(marker: string, cause: unknown, withClient
       cause,
     })
   }
-  throw new NomalyError('unknown_outcome', 'The database went away during the commit; whether it was stored is unknown.', {
-    hint: 'Send it again: writes that may be repeated do no harm.',
-    retryAfterSeconds: 2,
-    cause,
-  })
+  throw new NomalyError(
+    'unknown_outcome',
+    'The database went away during the commit; whether it was stored is unknown.',
+    {
+      hint: 'Send it again: writes that may be repeated do no harm.',
+      retryAfterSeconds: 2,
+      cause,
+    },
+  )
 }
 
 async function readVerdict(client: pg.PoolClient, marker: string): Promise<boolean> {
@@ -50,9 +54,10 @@ async function readVerdict(client: pg.PoolClient, marker: string): Promise<boole
     "insert into nomaly.commit_markers (marker, verdict) values ($1, 'refused') on conflict (marker) do nothing",
     [marker],
   )
-  const result = await client.query<{ verdict: string }>('select verdict from nomaly.commit_markers where marker = $1', [
-    marker,
-  ])
+  const result = await client.query<{ verdict: string }>(
+    'select verdict from nomaly.commit_markers where marker = $1',
+    [marker],
+  )
   await client.query('commit')
   return result.rows[0]?.verdict === 'committed'
 }

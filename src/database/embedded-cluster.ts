@@ -147,10 +147,7 @@ function explainInitialization(cause: Error & { code?: unknown; stderr?: string 
       },
     )
   }
-  const last =
-    said
-      .split('\n')
-      .findLast((line) => line.includes('error:')) ?? said.split('\n').at(-1)
+  const last = said.split('\n').findLast((line) => line.includes('error:')) ?? said.split('\n').at(-1)
   return new NomalyError('unavailable', `The database could not be created: ${last}`, {
     hint: 'Mend what the message names and start again, or set DATABASE_URL to a PostgreSQL server, 15 or newer.',
     cause,

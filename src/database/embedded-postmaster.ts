@@ -229,9 +229,7 @@ async function explainFailure(
   if (/could not bind .*Address already in use|could not create any TCP\/IP sockets/i.test(said))
     return new PortTaken(String(port))
   if (/lock file "postmaster.pid" already exists/.test(said)) return new DirectoryTaken(said)
-  const fatal = said
-    .split('\n')
-    .findLast((line) => /FATAL|PANIC|error:/.test(line))
+  const fatal = said.split('\n').findLast((line) => /FATAL|PANIC|error:/.test(line))
   const reason = fatal?.replace(/^.*?(?:FATAL|PANIC|error): +/, '') ?? ended
   const hint = /no space left/i.test(said)
     ? 'Free some space on that disk and start again; nothing that was saved is lost.'

@@ -34,7 +34,11 @@ export function decodeCursor<const P extends readonly ((value: unknown) => unkno
   } catch {
     // Refused below.
   }
-  throw invalidField('cursor', 'is not one that a previous page has given out', 'Start again without a cursor.')
+  throw invalidField(
+    'cursor',
+    'is not one that a previous page has given out',
+    'Start again without a cursor.',
+  )
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -50,10 +54,13 @@ function isTime(text: string): boolean {
 
 /** Parsers of the kinds of keys that lists are ordered by. */
 export const cursorKey = {
-  uuid: (value: unknown): string | undefined => (typeof value === 'string' && UUID.test(value) ? value : undefined),
+  uuid: (value: unknown): string | undefined =>
+    typeof value === 'string' && UUID.test(value) ? value : undefined,
   // Microseconds matter: a time cut to milliseconds would repeat or skip rows.
-  time: (value: unknown): string | undefined => (typeof value === 'string' && isTime(value) ? value : undefined),
-  integer: (value: unknown): number | undefined => (Number.isSafeInteger(value) ? (value as number) : undefined),
+  time: (value: unknown): string | undefined =>
+    typeof value === 'string' && isTime(value) ? value : undefined,
+  integer: (value: unknown): number | undefined =>
+    Number.isSafeInteger(value) ? (value as number) : undefined,
   name: (value: unknown): string | undefined =>
     typeof value === 'string' && value.length <= 200 && !value.includes('\0') ? value : undefined,
 }

@@ -29,7 +29,11 @@ export class DatasetRepository {
   /** By name. */
   async list(page: PageRequest): Promise<Page<Dataset>> {
     const rows = await this.#run(({ kysely }) => {
-      let query = kysely.selectFrom('datasets').select(COLUMNS).orderBy('name').limit(page.limit + 1)
+      let query = kysely
+        .selectFrom('datasets')
+        .select(COLUMNS)
+        .orderBy('name')
+        .limit(page.limit + 1)
       if (page.cursor !== undefined) {
         const [name] = decodeCursor(page.cursor, [cursorKey.name])
         query = query.where('name', '>', name)
@@ -80,7 +84,10 @@ export class DatasetRepository {
   }
 
   /** @throws NomalyError `not_found`, or `conflict` where the new name is taken. */
-  async update(id: string, change: { name?: string | undefined; description?: string | undefined }): Promise<Dataset> {
+  async update(
+    id: string,
+    change: { name?: string | undefined; description?: string | undefined },
+  ): Promise<Dataset> {
     try {
       const row = await this.#run(({ kysely }) =>
         kysely

@@ -12,7 +12,8 @@ export interface Dataset {
 }
 
 /** What a dataset's name may be: it stands in paths, so a UUID is not one. */
-export const DATASET_NAME = /^(?![0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/
+export const DATASET_NAME =
+  /^(?![0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/
 
 /** The dataset in which the product records its own machine and database. */
 export const SELF_DATASET_NAME = 'nomaly'

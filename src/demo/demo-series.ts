@@ -48,18 +48,38 @@ const METRICS: readonly DemoMetric[] = [
   {
     metric: 'orders_per_minute',
     tags: { region: 'eu' },
-    normal: (hour, weekday, noise) => Math.max(0, 120 * rhythm(hour) * weekend(weekday) * (1 + 0.07 * noise())),
+    normal: (hour, weekday, noise) =>
+      Math.max(0, 120 * rhythm(hour) * weekend(weekday) * (1 + 0.07 * noise())),
     incidents: [
-      { daysBeforeEnd: 6, atHour: 19.5, minutes: 45, what: 'The payment provider was down: almost no orders.', effect: (value) => value * 0.06 },
-      { daysBeforeEnd: 0.5, atHour: 20, minutes: 60, what: 'A broken release: most of the orders were lost.', effect: (value) => value * 0.3 },
+      {
+        daysBeforeEnd: 6,
+        atHour: 19.5,
+        minutes: 45,
+        what: 'The payment provider was down: almost no orders.',
+        effect: (value) => value * 0.06,
+      },
+      {
+        daysBeforeEnd: 0.5,
+        atHour: 20,
+        minutes: 60,
+        what: 'A broken release: most of the orders were lost.',
+        effect: (value) => value * 0.3,
+      },
     ],
   },
   {
     metric: 'orders_per_minute',
     tags: { region: 'us' },
-    normal: (hour, weekday, noise) => Math.max(0, 90 * rhythm((hour + 17) % 24) * weekend(weekday) * (1 + 0.08 * noise())),
+    normal: (hour, weekday, noise) =>
+      Math.max(0, 90 * rhythm((hour + 17) % 24) * weekend(weekday) * (1 + 0.08 * noise())),
     incidents: [
-      { daysBeforeEnd: 3, atHour: 2, minutes: 90, what: 'A price error went round on social media: far more orders than usual.', effect: (value) => value * 2.6 + 40 },
+      {
+        daysBeforeEnd: 3,
+        atHour: 2,
+        minutes: 90,
+        what: 'A price error went round on social media: far more orders than usual.',
+        effect: (value) => value * 2.6 + 40,
+      },
     ],
   },
   {
@@ -67,7 +87,13 @@ const METRICS: readonly DemoMetric[] = [
     tags: { service: 'checkout' },
     normal: (hour, _weekday, noise) => 180 + 60 * rhythm(hour) + 9 * noise(),
     incidents: [
-      { daysBeforeEnd: 9, atHour: 11, minutes: 120, what: 'A missing index: the checkout became slower and slower.', effect: (value, progress) => value * (1.3 + 1.6 * progress) },
+      {
+        daysBeforeEnd: 9,
+        atHour: 11,
+        minutes: 120,
+        what: 'A missing index: the checkout became slower and slower.',
+        effect: (value, progress) => value * (1.3 + 1.6 * progress),
+      },
     ],
   },
   {
@@ -75,7 +101,13 @@ const METRICS: readonly DemoMetric[] = [
     tags: { service: 'accounts' },
     normal: (hour, _weekday, noise) => Math.max(0, Math.round(6 * rhythm(hour) + 2 + 1.3 * noise())),
     incidents: [
-      { daysBeforeEnd: 2, atHour: 4, minutes: 30, what: 'Somebody tried stolen passwords.', effect: (value) => value * 9 + 35 },
+      {
+        daysBeforeEnd: 2,
+        atHour: 4,
+        minutes: 30,
+        what: 'Somebody tried stolen passwords.',
+        effect: (value) => value * 9 + 35,
+      },
     ],
   },
   {
@@ -83,7 +115,13 @@ const METRICS: readonly DemoMetric[] = [
     tags: { queue: 'emails' },
     normal: (_hour, _weekday, noise) => Math.max(0, Math.round(24 + 5 * noise())),
     incidents: [
-      { daysBeforeEnd: 4, atHour: 16, minutes: 150, what: 'The mail worker had stopped: the queue grew until it was started again.', effect: (value, progress) => value + 400 * progress },
+      {
+        daysBeforeEnd: 4,
+        atHour: 16,
+        minutes: 150,
+        what: 'The mail worker had stopped: the queue grew until it was started again.',
+        effect: (value, progress) => value + 400 * progress,
+      },
     ],
   },
 ]

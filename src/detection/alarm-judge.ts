@@ -78,5 +78,5 @@ export class AlarmJudge {
 }
 
 function newTails(): TailCalibration[] {
-  return SMALLEST_SCALES.map((scale, i) => new TailCalibration(scale, CEILINGS[i]!))
+  return SMALLEST_SCALES.map((scale, i) => new TailCalibration(scale, CEILINGS[i]))
 }

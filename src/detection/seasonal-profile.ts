@@ -113,7 +113,7 @@ export class SeasonalProfile {
     const least = again && Math.abs(before) < Math.abs(error) ? before : error
     this.#runErrors[phase] = toBrief(least)
     this.#runLengths[phase] = again ? this.#runLengths[phase]! + 1 : 1
-    if (this.#runLengths[phase]! < REPEATS) return
+    if (this.#runLengths[phase] < REPEATS) return
     this.#centers[phase]! += least
     this.#runLengths[phase] = 0
   }

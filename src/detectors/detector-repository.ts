@@ -30,7 +30,11 @@ export class DetectorRepository {
   /** By name. */
   async list(page: PageRequest): Promise<Page<Detector>> {
     const rows = await this.#run(({ kysely }) => {
-      let query = kysely.selectFrom('detectors').select(COLUMNS).orderBy('name').limit(page.limit + 1)
+      let query = kysely
+        .selectFrom('detectors')
+        .select(COLUMNS)
+        .orderBy('name')
+        .limit(page.limit + 1)
       if (page.cursor !== undefined) {
         const [name] = decodeCursor(page.cursor, [cursorKey.name])
         query = query.where('name', '>', name)
@@ -96,7 +100,10 @@ export class DetectorRepository {
   }
 
   /** @throws NomalyError `not_found`, or `conflict` where the new name is taken. */
-  async update(id: string, change: { readonly name?: string; readonly settings?: DetectorSettings }): Promise<Detector> {
+  async update(
+    id: string,
+    change: { readonly name?: string; readonly settings?: DetectorSettings },
+  ): Promise<Detector> {
     try {
       const row = await this.#run(({ kysely }) =>
         kysely

@@ -3,7 +3,14 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection, Executor } from '../database/connection.ts'
 import { type Page, type PageRequest, cursorKey, decodeCursor, toPage } from '../database/paging.ts'
 import { NomalyError, notFound } from '../errors.ts'
-import { JOB_ACTIONS, type Job, type JobAction, type JobStatus, type Schedule, type SeriesSelector } from './job.ts'
+import {
+  JOB_ACTIONS,
+  type Job,
+  type JobAction,
+  type JobStatus,
+  type Schedule,
+  type SeriesSelector,
+} from './job.ts'
 
 export interface NewJob {
   readonly name: string
@@ -40,7 +47,9 @@ export class JobRepository {
       if (filter.status !== undefined) query = query.where('jobs.status', '=', filter.status)
       if (page.cursor !== undefined) {
         const [createdAt, id] = decodeCursor(page.cursor, [cursorKey.time, cursorKey.uuid])
-        query = query.where(sql<boolean>`(jobs.created_at, jobs.id) < (${createdAt}::timestamptz, ${id}::uuid)`)
+        query = query.where(
+          sql<boolean>`(jobs.created_at, jobs.id) < (${createdAt}::timestamptz, ${id}::uuid)`,
+        )
       }
       return query.execute()
     })
@@ -48,7 +57,9 @@ export class JobRepository {
   }
 
   async find(id: string): Promise<Job | undefined> {
-    const row = await this.#run((connection) => selectJobs(connection).where('jobs.id', '=', id).executeTakeFirst())
+    const row = await this.#run((connection) =>
+      selectJobs(connection).where('jobs.id', '=', id).executeTakeFirst(),
+    )
     return row === undefined ? undefined : toJob(row)
   }
 
@@ -161,12 +172,18 @@ export class JobRepository {
 
   /** Removes the job with its runs, states and anomalies. @throws NomalyError `not_found`. */
   async remove(id: string): Promise<void> {
-    const result = await this.#run(({ kysely }) => kysely.deleteFrom('jobs').where('id', '=', id).executeTakeFirst())
+    const result = await this.#run(({ kysely }) =>
+      kysely.deleteFrom('jobs').where('id', '=', id).executeTakeFirst(),
+    )
     if (result.numDeletedRows === 0n) throw notFound('job', id)
   }
 }
 
-const PARTICIPLE: Readonly<Record<JobAction, string>> = { cancel: 'cancelled', pause: 'paused', resume: 'resumed' }
+const PARTICIPLE: Readonly<Record<JobAction, string>> = {
+  cancel: 'cancelled',
+  pause: 'paused',
+  resume: 'resumed',
+}
 
 // eslint-disable-next-line typescript/explicit-function-return-type -- the builder's type is inferred from its columns
 function selectJobs({ kysely }: Connection) {

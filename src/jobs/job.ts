@@ -47,11 +47,17 @@ export function nextOccurrence(schedule: Schedule, after: Date): Date | undefine
   if (schedule.kind !== 'cron') return undefined
   const fields = schedule.cron.trim().split(/\s+/)
   if (fields.length !== 5)
-    throw invalidField('schedule.cron', `has ${fields.length} fields; five are expected, such as "*/5 * * * *"`)
+    throw invalidField(
+      'schedule.cron',
+      `has ${fields.length} fields; five are expected, such as "*/5 * * * *"`,
+    )
   try {
     new Intl.DateTimeFormat('en', { timeZone: schedule.timeZone ?? 'UTC' })
   } catch {
-    throw invalidField('schedule.timeZone', 'is not a time zone of the IANA database, such as "Europe/Berlin"')
+    throw invalidField(
+      'schedule.timeZone',
+      'is not a time zone of the IANA database, such as "Europe/Berlin"',
+    )
   }
   let next: Date | null
   try {

@@ -42,7 +42,10 @@ export class RunRepository {
     const rows = await this.#run(({ kysely }) => {
       let query = kysely
         .selectFrom('runs')
-        .select([...COLUMNS, sql<string>`(created_at at time zone 'UTC')::text || '+00'`.as('created_at_text')])
+        .select([
+          ...COLUMNS,
+          sql<string>`(created_at at time zone 'UTC')::text || '+00'`.as('created_at_text'),
+        ])
         .where('job_id', '=', jobId)
         .orderBy('created_at', 'desc')
         .orderBy('id', 'desc')

@@ -1,5 +1,10 @@
 import type { Detector } from '../detectors/detector.ts'
-import { SeriesMonitor, type DetectorSettings, type Finding, type MonitorSnapshot } from '../detection/series-monitor.ts'
+import {
+  SeriesMonitor,
+  type DetectorSettings,
+  type Finding,
+  type MonitorSnapshot,
+} from '../detection/series-monitor.ts'
 import type { PointColumns } from '../metrics/metrics-engine.ts'
 
 /** What is stored of a monitor: its snapshot, and the settings it learnt under. */
@@ -35,7 +40,10 @@ export async function observeGently(monitor: SeriesMonitor, columns: PointColumn
   const byStart = new Map<number, Finding>()
   for (let start = 0; start < columns.timesMs.length; start += SLICE) {
     const end = start + SLICE
-    for (const finding of monitor.observe(columns.timesMs.subarray(start, end), columns.values.subarray(start, end)))
+    for (const finding of monitor.observe(
+      columns.timesMs.subarray(start, end),
+      columns.values.subarray(start, end),
+    ))
       byStart.set(finding.startMs, finding)
     if (end < columns.timesMs.length) await new Promise(setImmediate)
   }
@@ -51,5 +59,10 @@ function settingsOf({ algorithm, parameters, budget }: Detector): DetectorSettin
 
 // JSONB does not keep the order of keys.
 function sorted({ algorithm, parameters, budget }: DetectorSettings): unknown {
-  return [algorithm, Object.entries(parameters).toSorted(([a], [b]) => (a < b ? -1 : 1)), budget.alarms, budget.perSeconds]
+  return [
+    algorithm,
+    Object.entries(parameters).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    budget.alarms,
+    budget.perSeconds,
+  ]
 }

@@ -15,7 +15,15 @@ const NEVER = blockList(
 
 /** This machine and private networks (RFC 1918, RFC 4193, RFC 6598, RFC 2544). */
 const PRIVATE = blockList(
-  ['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '198.18.0.0/15'],
+  [
+    '0.0.0.0/8',
+    '10.0.0.0/8',
+    '100.64.0.0/10',
+    '127.0.0.0/8',
+    '172.16.0.0/12',
+    '192.168.0.0/16',
+    '198.18.0.0/15',
+  ],
   ['::/128', '::1/128', 'fc00::/7'],
 )
 
@@ -32,7 +40,8 @@ export function guardedLookup(privateAddresses: PrivateAddresses): LookupFunctio
       if (error !== null) return callback(error, '', 0)
       const allowed = addresses.filter(({ address }) => !isForbidden(address, privateAddresses))
       const [first] = allowed
-      if (first === undefined) return callback(new ForbiddenAddress(`${hostname} has no address that is called`), '', 0)
+      if (first === undefined)
+        return callback(new ForbiddenAddress(`${hostname} has no address that is called`), '', 0)
       if (options.all === true) return callback(null, allowed)
       return callback(null, first.address, first.family)
     })

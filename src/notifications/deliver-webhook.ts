@@ -38,7 +38,12 @@ export async function deliverWebhook(
     })
 }
 
-async function post(url: URL, headers: Record<string, string>, body: string, options: DeliveryOptions): Promise<number> {
+async function post(
+  url: URL,
+  headers: Record<string, string>,
+  body: string,
+  options: DeliveryOptions,
+): Promise<number> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   // A name is looked up by the connection itself, an address never is.
   if (isIP(host) > 0 && isForbidden(host, options.privateAddresses)) throw notCalled()
@@ -46,7 +51,13 @@ async function post(url: URL, headers: Record<string, string>, body: string, opt
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const send = url.protocol === 'https:' ? requestHttps : requestHttp
-  const request = send(url, { method: 'POST', headers, signal, lookup: guardedLookup(options.privateAddresses), agent: false })
+  const request = send(url, {
+    method: 'POST',
+    headers,
+    signal,
+    lookup: guardedLookup(options.privateAddresses),
+    agent: false,
+  })
   request.on('response', (response) => {
     response.resume()
     resolve(response.statusCode ?? 0)

@@ -1,5 +1,10 @@
 import pg from 'pg'
-import { NOTIFICATION_CHANNEL, type Notification, type NotificationListener, type Notifier } from './notifier.ts'
+import {
+  NOTIFICATION_CHANNEL,
+  type Notification,
+  type NotificationListener,
+  type Notifier,
+} from './notifier.ts'
 
 const HEARTBEAT_MS = 30_000
 const CHANNELS = new Set(['points', 'outbox', 'events', 'keys'])
@@ -101,7 +106,9 @@ export class PostgresNotifier implements Notifier {
         const waitMs = Math.min(10_000, 200 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random())
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, waitMs)
-          this.#closing.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+          this.#closing.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), {
+            once: true,
+          })
         })
       }
     }

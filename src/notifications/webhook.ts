@@ -31,7 +31,12 @@ export function createWebhook(url: string): Webhook {
  * The headers of a signed call, after the Standard Webhooks specification 1.0: HMAC-SHA256 over `id.timestamp.body`.
  * @param id the same for every attempt, so that receivers can leave out repetitions.
  */
-export function signWebhook(webhook: Webhook, id: string, timestampSeconds: number, body: string): Record<string, string> {
+export function signWebhook(
+  webhook: Webhook,
+  id: string,
+  timestampSeconds: number,
+  body: string,
+): Record<string, string> {
   const key = Buffer.from(webhook.secret.replace(/^whsec_/, ''), 'base64')
   const signature = createHmac('sha256', key).update(`${id}.${timestampSeconds}.${body}`).digest('base64')
   return {

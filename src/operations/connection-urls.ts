@@ -18,7 +18,9 @@ export function urlForLogin(adminUrl: string, user: string, password: string): s
  * How an operator's command reaches the database of an installation that is running.
  * @throws NomalyError `unavailable` where it is the embedded one and does not run.
  */
-export async function findDatabaseUrls(config: Config): Promise<{ adminUrl: string; applicationUrl: string }> {
+export async function findDatabaseUrls(
+  config: Config,
+): Promise<{ adminUrl: string; applicationUrl: string }> {
   if (config.databaseUrl !== undefined)
     return { adminUrl: config.adminDatabaseUrl ?? config.databaseUrl, applicationUrl: config.databaseUrl }
   try {

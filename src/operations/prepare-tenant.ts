@@ -13,13 +13,19 @@ export const FIRST_TENANT = 'default'
  */
 export async function prepareTenant(store: Store, adminKeyFile: string): Promise<string> {
   const tenants = await store.tenants.list()
-  const tenant = tenants.find(({ name }) => name === FIRST_TENANT) ?? (await store.tenants.create(FIRST_TENANT))
+  const tenant =
+    tenants.find(({ name }) => name === FIRST_TENANT) ?? (await store.tenants.create(FIRST_TENANT))
   const scope = { tenantId: tenant.id }
   const key = await readFile(adminKeyFile, 'utf8').catch(() => '')
   if ((await store.identities.byApiKey(key.trim())) === undefined) {
     const { value } = await store.transaction(scope, async (unit) => {
       const created = await unit.apiKeys.create(`admin on ${hostname()}`, 'admin')
-      await unit.audit.record('system', 'key.create', { kind: 'key', id: created.apiKey.id }, { role: 'admin' })
+      await unit.audit.record(
+        'system',
+        'key.create',
+        { kind: 'key', id: created.apiKey.id },
+        { role: 'admin' },
+      )
       return created
     })
     await writePrivateFile(adminKeyFile, `${value.key}\n`)

@@ -68,7 +68,9 @@ export class SelfWatch implements AsyncDisposable {
 
   #tick(): void {
     this.#round = this.#record()
-      .catch((error: unknown) => this.#options.logger.warn({ err: error }, 'the own metrics were not recorded'))
+      .catch((error: unknown) =>
+        this.#options.logger.warn({ err: error }, 'the own metrics were not recorded'),
+      )
       .finally(() => {
         if (this.#isStopped) return
         this.#timer = setTimeout(() => this.#tick(), this.#options.intervalSeconds * 1000).unref()
@@ -86,7 +88,12 @@ export class SelfWatch implements AsyncDisposable {
         description: 'What this installation measures of its own machine and database.',
         retention: 'month',
       })
-      await unit.audit.record('system', 'dataset.create', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
+      await unit.audit.record(
+        'system',
+        'dataset.create',
+        { kind: 'dataset', id: dataset.id },
+        { name: dataset.name },
+      )
       await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
       await addJob(unit, this.#identity, {
         name: 'Nomaly watches itself',

@@ -26,7 +26,10 @@ const PRUNE_BATCH = 10_000
  */
 export async function relayOutbox(database: Database, queue: TaskQueue, notifier: Notifier): Promise<number> {
   const { value: moved } = await database.transaction({ role: 'nomaly_system' }, async (connection) => {
-    const [lock] = await connection.query<{ taken: boolean }>('select pg_try_advisory_xact_lock($1) as taken', [RELAY_LOCK])
+    const [lock] = await connection.query<{ taken: boolean }>(
+      'select pg_try_advisory_xact_lock($1) as taken',
+      [RELAY_LOCK],
+    )
     if (lock?.taken !== true) return []
     const events = await connection.query<MovedEvent & Record<string, unknown>>(
       `with batch as (select id from nomaly.outbox order by id limit $1),
@@ -53,7 +56,10 @@ export async function relayOutbox(database: Database, queue: TaskQueue, notifier
   return moved.length
 }
 
-async function tenantsWithWebhook(connection: Connection, events: readonly MovedEvent[]): Promise<Set<string>> {
+async function tenantsWithWebhook(
+  connection: Connection,
+  events: readonly MovedEvent[],
+): Promise<Set<string>> {
   if (events.length === 0) return new Set()
   const rows = await connection.query<{ tenant_id: string }>(
     'select tenant_id from nomaly.settings where name = $1 and tenant_id = any($2::uuid[])',

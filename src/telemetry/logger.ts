@@ -20,5 +20,8 @@ const REDACTED = [
 
 /** The log of the process: JSON lines on standard error. */
 export function createLogger(level: string): Logger {
-  return pino({ level, redact: REDACTED, base: null, timestamp: pino.stdTimeFunctions.isoTime }, process.stderr)
+  return pino(
+    { level, redact: REDACTED, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    process.stderr,
+  )
 }

@@ -39,7 +39,9 @@ interface Watched {
 }
 
 /** All series that a job watches, page by page. */
-export async function* seriesOfJob(context: Pick<RunContext, 'store' | 'scope' | 'job'>): AsyncGenerator<Series[]> {
+export async function* seriesOfJob(
+  context: Pick<RunContext, 'store' | 'scope' | 'job'>,
+): AsyncGenerator<Series[]> {
   const { store, scope, job } = context
   const filter: SeriesFilter = { sourceId: job.datasetId, limit: SERIES_PAGE, ...job.selector }
   let afterId = 0
@@ -69,7 +71,8 @@ export async function advanceSeries(
   for (const one of watched) {
     const range = { fromMs: afterWatermark(one.monitor.watermarkMs), toMs: endOf(one.series, mode) }
     for await (const columns of store.metrics.scan(scope, [one.series.id], range, signal)) {
-      for (const finding of await observeGently(one.monitor, columns)) one.findings.set(finding.startMs, finding)
+      for (const finding of await observeGently(one.monitor, columns))
+        one.findings.set(finding.startMs, finding)
       one.isChanged = true
       pending += columns.timesMs.length
       if (pending < CHECKPOINT_POINTS) continue
@@ -94,12 +97,23 @@ async function resumeAll(
     if (isOurs && mode === 'afresh' && state.done) return []
     const monitor = resumeMonitor(detector, isOurs ? state.state : undefined)
     const revision = state?.revision ?? 0
-    return { series: one, monitor, revision, findings: new Map<number, Finding>(), isChanged: false, isDone: false }
+    return {
+      series: one,
+      monitor,
+      revision,
+      findings: new Map<number, Finding>(),
+      isChanged: false,
+      isDone: false,
+    }
   })
 }
 
 /** Stores everything that is new, in one transaction. */
-async function checkpoint(context: RunContext, watched: readonly Watched[], pointsScanned: number): Promise<void> {
+async function checkpoint(
+  context: RunContext,
+  watched: readonly Watched[],
+  pointsScanned: number,
+): Promise<void> {
   const { store, scope, job, run, detector, signal } = context
   const changed = watched.filter(({ isChanged }) => isChanged)
   if (changed.length === 0) return
@@ -131,7 +145,11 @@ async function checkpoint(context: RunContext, watched: readonly Watched[], poin
 }
 
 /** @returns how many are new. */
-async function recordFindings(unit: UnitOfWork, { job, run, detector }: RunContext, one: Watched): Promise<number> {
+async function recordFindings(
+  unit: UnitOfWork,
+  { job, run, detector }: RunContext,
+  one: Watched,
+): Promise<number> {
   const { series, monitor, findings, isDone } = one
   const source = {
     jobId: job.id,
@@ -156,5 +174,7 @@ function afterWatermark(watermarkMs: number | undefined): number {
 
 /** Points beyond the newest one that was known may still have older ones on their way beside them. */
 function endOf(series: Series, mode: 'afresh' | 'continue'): number {
-  return mode === 'continue' && series.latestMs !== undefined ? afterWatermark(series.latestMs) : POINT_LIMITS.maxTimeMs
+  return mode === 'continue' && series.latestMs !== undefined
+    ? afterWatermark(series.latestMs)
+    : POINT_LIMITS.maxTimeMs
 }

@@ -50,7 +50,13 @@ function tellWatchers(store: Store, scope: TenantScope, dataset: Dataset): void 
 }
 
 function toBatch(dataset: Dataset, { keys, series, timesMs, values }: ReadPoints): PointBatch {
-  return { source: { kind: 'dataset', id: dataset.id, retention: dataset.retention }, keys, series, timesMs, values }
+  return {
+    source: { kind: 'dataset', id: dataset.id, retention: dataset.retention },
+    keys,
+    series,
+    timesMs,
+    values,
+  }
 }
 
 /** Joins what parsing and what the engine refused, by line. */

@@ -22,7 +22,11 @@ export async function callWebhook(options: CallWebhookOptions): Promise<void> {
   if (webhook === undefined) return
   try {
     const anomaly = await repositories.anomalies.get(options.anomalyId)
-    const payload = { type: 'anomaly.opened', timestamp: anomaly.createdAt.toISOString(), data: presentAnomaly(anomaly) }
+    const payload = {
+      type: 'anomaly.opened',
+      timestamp: anomaly.createdAt.toISOString(),
+      data: presentAnomaly(anomaly),
+    }
     await deliverWebhook(webhook, `event_${options.deliveryId}`, payload, {
       privateAddresses: options.privateAddresses,
       signal: options.signal,

@@ -20,7 +20,13 @@ export interface LoadedDemo {
 export async function loadDemo(store: Store, identity: Identity, nowMs: number): Promise<LoadedDemo> {
   const { dataset, jobId } = await findOrCreate(store, identity, Math.floor(nowMs / STEP_MS) * STEP_MS)
   const { incidents, ...data } = generateDemo(Number(dataset.metadata['endMs']))
-  const points = { ...data, lines: new Uint32Array(data.series.length), rejected: [], rejectedTotal: 0, columns: undefined }
+  const points = {
+    ...data,
+    lines: new Uint32Array(data.series.length),
+    rejected: [],
+    rejectedTotal: 0,
+    columns: undefined,
+  }
   await appendPoints(store, identity.scope, dataset, points)
   return { datasetId: dataset.id, jobId, incidents }
 }
@@ -40,7 +46,13 @@ async function findOrCreate(
       })
     const dataset = existing ?? (await createDataset(unit, identity.actor, endMs))
     const { items } = await unit.jobs.list({ datasetId: dataset.id }, { limit: 1 })
-    const job = items[0] ?? (await addJob(unit, identity, { name: 'Demo shop', dataset: dataset.id, schedule: { kind: 'streaming' } }))
+    const job =
+      items[0] ??
+      (await addJob(unit, identity, {
+        name: 'Demo shop',
+        dataset: dataset.id,
+        schedule: { kind: 'streaming' },
+      }))
     return { dataset, jobId: job.id }
   })
   return value

@@ -24,7 +24,11 @@ export interface JobRequest {
 }
 
 /** Makes a job, and with it the first run or the first due time. */
-export async function createJob(store: Store, identity: Identity, request: JobRequest): Promise<Committed<Job>> {
+export async function createJob(
+  store: Store,
+  identity: Identity,
+  request: JobRequest,
+): Promise<Committed<Job>> {
   return store.transaction(identity.scope, (unit) => addJob(unit, identity, request))
 }
 
@@ -64,17 +68,34 @@ function describeSchedule(schedule: Schedule): string {
 }
 
 /** Makes a run of a job and the task that executes it. */
-export async function startRun(unit: UnitOfWork, tenantId: string, job: Job, scheduledFor?: Date): Promise<Run | undefined> {
+export async function startRun(
+  unit: UnitOfWork,
+  tenantId: string,
+  job: Job,
+  scheduledFor?: Date,
+): Promise<Run | undefined> {
   const run = await unit.runs.create(job.id, scheduledFor)
   if (run === undefined) return undefined
-  if (job.schedule.kind === 'streaming') await unit.queue.send('advance-stream', { tenantId, jobId: job.id }, job.id)
+  if (job.schedule.kind === 'streaming')
+    await unit.queue.send('advance-stream', { tenantId, jobId: job.id }, job.id)
   else await unit.queue.send('run-detection', { tenantId, runId: run.id }, run.id)
-  await unit.outbox.add('run', { id: run.id, jobId: job.id, status: run.status, seriesDone: 0, seriesTotal: 0 })
+  await unit.outbox.add('run', {
+    id: run.id,
+    jobId: job.id,
+    status: run.status,
+    seriesDone: 0,
+    seriesTotal: 0,
+  })
   return run
 }
 
 /** Cancels, pauses or resumes a job. @throws NomalyError `conflict` where its state does not allow it. */
-export async function actOnJob(store: Store, identity: Identity, id: string, action: JobAction): Promise<Committed<Job>> {
+export async function actOnJob(
+  store: Store,
+  identity: Identity,
+  id: string,
+  action: JobAction,
+): Promise<Committed<Job>> {
   return store.transaction(identity.scope, async (unit) => {
     const before = await unit.jobs.lock(id)
     if (action === 'pause' && before.schedule.kind === 'once')
@@ -87,7 +108,8 @@ export async function actOnJob(store: Store, identity: Identity, id: string, act
     const isRunOnly = action === 'cancel' && before.status === 'cancelled' && open !== undefined
     const job = isRunOnly ? before : await unit.jobs.act(id, action, nextRunAt)
     if (action === 'resume') {
-      if (job.schedule.kind !== 'cron' && open === undefined) await startRun(unit, identity.scope.tenantId, job)
+      if (job.schedule.kind !== 'cron' && open === undefined)
+        await startRun(unit, identity.scope.tenantId, job)
     } else if (open !== undefined) {
       const status = action === 'pause' && job.schedule.kind === 'streaming' ? 'completed' : 'cancelled'
       await unit.runs.finish({ id: open.id }, status)
@@ -109,7 +131,9 @@ export async function runJobNow(store: Store, identity: Identity, id: string): P
         hint: 'Make a job that runs once to look at all of the data again.',
       })
     if ((await unit.runs.findOpen(id)) !== undefined)
-      throw new NomalyError('conflict', 'A run of this job is under way.', { hint: 'Wait for it, or cancel it.' })
+      throw new NomalyError('conflict', 'A run of this job is under way.', {
+        hint: 'Wait for it, or cancel it.',
+      })
     // A scheduled job that is paused or cancelled stays so: this is one run, not its schedule.
     if (job.schedule.kind === 'once') await unit.jobs.setStatus(id, 'pending')
     const run = await startRun(unit, identity.scope.tenantId, job)

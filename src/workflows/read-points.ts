@@ -44,8 +44,13 @@ export async function readPoints(
     chunks.push(chunk)
     total += chunk.points.timesMs.length
     if (total > options.maxPoints)
-      throw tooMany('points', options.maxPoints, 'Send them in several requests: repeating a part does no harm.')
-    if (chunk.points.keys.length > options.maxSeries) throw tooMany('series', options.maxSeries, explodingHint(chunk.points.keys))
+      throw tooMany(
+        'points',
+        options.maxPoints,
+        'Send them in several requests: repeating a part does no harm.',
+      )
+    if (chunk.points.keys.length > options.maxSeries)
+      throw tooMany('series', options.maxSeries, explodingHint(chunk.points.keys))
   }
   return joinChunks(chunks, total)
 }

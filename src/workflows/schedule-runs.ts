@@ -9,7 +9,11 @@ import { startRun } from './manage-jobs.ts'
  * @param onError hears what went wrong with one job; the others go on.
  * @returns how many runs were started.
  */
-export async function startDueRuns(store: Store, now: Date, onError: (error: unknown) => void): Promise<number> {
+export async function startDueRuns(
+  store: Store,
+  now: Date,
+  onError: (error: unknown) => void,
+): Promise<number> {
   const due = await store.database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
     connection.query<{ id: string; tenant_id: string }>(
       'select id, tenant_id from nomaly.jobs where next_run_at <= $1 order by next_run_at limit 100',

@@ -25,6 +25,7 @@ export async function wakeAllStreams(store: Store): Promise<void> {
 
 async function wake(store: Store, scope: TenantScope, jobIds: readonly string[]): Promise<void> {
   await store.transaction(scope, async (unit) => {
-    for (const jobId of jobIds) await unit.queue.send('advance-stream', { tenantId: scope.tenantId, jobId }, jobId)
+    for (const jobId of jobIds)
+      await unit.queue.send('advance-stream', { tenantId: scope.tenantId, jobId }, jobId)
   })
 }

@@ -25,6 +25,9 @@ beforeAll(async () => {
     (await nomaly.request('POST', '/v1/sign-in-links', { key: alpha.key })).body.path
   await nomaly.request('GET', await link(), { key: '' })
   await link()
+  await admin.query(`insert into metrics.logins (login, tenant_id) values ('${SECRET}', $1)`, [
+    alpha.tenantId,
+  ])
   tables = await listTenantTables(admin)
 })
 

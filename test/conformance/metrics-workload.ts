@@ -63,7 +63,7 @@ export const operations: fc.Arbitrary<Operation[]> = fc.array(
     tenant: fc.constantFrom(0, 1),
     source: fc.constantFrom(0, 0, 1, 2),
     points: fc.array(fc.record({ key: fc.nat(KEYS.length - 1), timeMs: time, value }), { maxLength: 60 }),
-  }) as fc.Arbitrary<Operation>,
+  }),
   { minLength: 1, maxLength: 8 },
 )
 

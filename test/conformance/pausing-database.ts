@@ -1,4 +1,3 @@
-import type pg from 'pg'
 import { Connection } from '../../src/database/connection.ts'
 import { Database, type ReadOptions, type TransactionOptions } from '../../src/database/database.ts'
 import type { Committed } from '../../src/database/position.ts'
@@ -44,7 +43,7 @@ export class PausingDatabase extends Database {
             ? query(first, ...rest)
             : (target.query as unknown as (...all: unknown[]) => unknown).call(target, first, ...rest)
       },
-    }) as pg.PoolClient
+    })
     const value = await work(new Connection(pausing))
     await this.#pause('commit')
     return value

@@ -13,7 +13,8 @@ const START = Date.UTC(2026, 9, 1)
 const MINUTES = 4_000
 const SPIKE_AT = 3_600
 
-if (CHROMIUM === undefined) console.warn('skipped: this machine has no chromium (Debian: apt-get install chromium)')
+if (CHROMIUM === undefined)
+  console.warn('skipped: this machine has no chromium (Debian: apt-get install chromium)')
 
 beforeAll(async () => {
   if (!existsSync(join(ROOT, 'dist', 'dashboard', 'index.html')))
@@ -45,7 +46,9 @@ test.skipIf(CHROMIUM === undefined)(
 
     const before = await page.getByTestId('finding-row').count()
     await nomaly.send([MINUTES + 60, MINUTES + 61].map((minute) => ({ minute, value: 1_500 })))
-    await expect.poll(() => page.getByTestId('finding-row').count(), { timeout: 15_000 }).toBeGreaterThan(before)
+    await expect
+      .poll(() => page.getByTestId('finding-row').count(), { timeout: 15_000 })
+      .toBeGreaterThan(before)
 
     await page.getByTestId('finding-row').first().click()
     await page.getByTestId('acknowledge').first().click()
@@ -87,7 +90,11 @@ async function startNomaly(): Promise<RunningNomaly> {
     NOMALY_PORT: '0',
     NOMALY_EMBEDDED_DATABASE_PORT: '18521',
   }
-  const server = spawn(process.execPath, ['src/cli/main.ts', 'start'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn(process.execPath, ['src/cli/main.ts', 'start'], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const ended = new Promise((resolve) => server.on('exit', resolve))
   let output = ''
   for await (const chunk of server.stdout) {
@@ -102,7 +109,10 @@ async function startNomaly(): Promise<RunningNomaly> {
     csv,
     send: async (points) => {
       const file = join(directory, 'more.csv')
-      await writeFile(file, `time,orders\n${points.map(({ minute, value }) => `${timeOf(minute)},${value}`).join('\n')}\n`)
+      await writeFile(
+        file,
+        `time,orders\n${points.map(({ minute, value }) => `${timeOf(minute)},${value}`).join('\n')}\n`,
+      )
       await cli('ingest', file, '--dataset', 'orders')
     },
     anomalies: async () => JSON.parse((await cli('anomalies', 'list', '--output', 'json')).stdout),

@@ -156,14 +156,22 @@ describe('roles', () => {
     )
   })
 
-  test('everything belongs to the owner, the queue to the system', async () => {
+  test('everything belongs to the owner, the queue to the system, and what stands in for the system too', async () => {
     const url = await createDatabase()
     await run(url)
     const owners = await ask(
       url,
       `select n.nspname as schema, array_agg(distinct r.rolname::text) as owners from pg_class c
        join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
-       where n.nspname in ('nomaly', 'metrics', 'pgboss') group by 1 order by 1`,
+       where n.nspname in ('nomaly', 'metrics', 'pgboss') and c.relname <> 'anomaly_metrics' group by 1 order by 1`,
+    )
+    const views = await ask(
+      url,
+      `select viewname as name, viewowner as owner from pg_views where schemaname in ('nomaly', 'metrics')`,
+    )
+    expect(views).toEqual([{ name: 'anomaly_metrics', owner: 'nomaly_system' }])
+    await expect(ask(url, 'set role nomaly_system; create table metrics.mine (x int)')).rejects.toThrow(
+      'permission denied',
     )
     expect(owners).toEqual([
       { schema: 'metrics', owners: ['nomaly_owner'] },

@@ -65,7 +65,10 @@ export async function createMigratedDatabase(): Promise<{ database: TestDatabase
 
 /** Settings of a test: the defaults, a free port, little noise. */
 export function testConfig(changes: Partial<Config> = {}): Config {
-  return { ...loadConfig({ NOMALY_PORT: '0', NOMALY_LOG_LEVEL: 'fatal', NOMALY_DATABASE_CONNECTIONS: '8' }), ...changes }
+  return {
+    ...loadConfig({ NOMALY_PORT: '0', NOMALY_LOG_LEVEL: 'fatal', NOMALY_DATABASE_CONNECTIONS: '8' }),
+    ...changes,
+  }
 }
 
 export interface TestNomalyOptions {
@@ -140,11 +143,18 @@ async function send(url: string, method: string, path: string, request: TestRequ
   })
   const text = await response.text()
   const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '')
-  return { status: response.status, headers: response.headers, body: isJson && text !== '' ? JSON.parse(text) : text }
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson && text !== '' ? JSON.parse(text) : text,
+  }
 }
 
 /** Waits until `look` answers something else than `undefined` or `false`; fails after `timeoutMs`. */
-export async function eventually<T>(look: () => Promise<T | undefined | false>, timeoutMs = 20_000): Promise<T> {
+export async function eventually<T>(
+  look: () => Promise<T | undefined | false>,
+  timeoutMs = 20_000,
+): Promise<T> {
   const until = Date.now() + timeoutMs
   for (;;) {
     const found = await look()

@@ -1,5 +1,11 @@
 import { Type } from 'typebox'
-import { ANOMALY_ACTIONS, ANOMALY_STATES, type Anomaly, type AnomalyAction, type AnomalyState } from '../../anomalies/anomaly.ts'
+import {
+  ANOMALY_ACTIONS,
+  ANOMALY_STATES,
+  type Anomaly,
+  type AnomalyAction,
+  type AnomalyState,
+} from '../../anomalies/anomaly.ts'
 import { presentAnomaly, type PresentedAnomaly } from '../../anomalies/present-anomaly.ts'
 import type { Severity } from '../../detection/finding.ts'
 import { invalidField } from '../../errors.ts'
@@ -8,7 +14,16 @@ import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { AnomalyBody } from '../schemas/anomalies.ts'
-import { IdParams, Instant, PageQuery, pageOf, pageRequest, parseInstant, problems, Uuid } from '../schemas/shared.ts'
+import {
+  IdParams,
+  Instant,
+  PageQuery,
+  pageOf,
+  pageRequest,
+  parseInstant,
+  problems,
+  Uuid,
+} from '../schemas/shared.ts'
 
 const SEVERITIES: readonly Severity[] = ['low', 'medium', 'high', 'critical']
 const tags = ['anomalies']
@@ -24,8 +39,12 @@ export function registerAnomalyRoutes(app: Api, store: Store): void {
         summary: 'List anomalies, newest first',
         querystring: Type.Object({
           ...PageQuery,
-          state: Type.Optional(Type.String({ maxLength: 100, description: `Some of ${ANOMALY_STATES.join(', ')}` })),
-          severity: Type.Optional(Type.String({ maxLength: 100, description: `Some of ${SEVERITIES.join(', ')}` })),
+          state: Type.Optional(
+            Type.String({ maxLength: 100, description: `Some of ${ANOMALY_STATES.join(', ')}` }),
+          ),
+          severity: Type.Optional(
+            Type.String({ maxLength: 100, description: `Some of ${SEVERITIES.join(', ')}` }),
+          ),
           datasetId: Type.Optional(Uuid),
           jobId: Type.Optional(Uuid),
           seriesId: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
@@ -58,9 +77,15 @@ export function registerAnomalyRoutes(app: Api, store: Store): void {
     '/v1/anomalies/:id',
     {
       config: { permission: 'read' },
-      schema: { tags, summary: 'Show an anomaly', params: IdParams, response: { 200: AnomalyBody, ...problems } },
+      schema: {
+        tags,
+        summary: 'Show an anomaly',
+        params: IdParams,
+        response: { 200: AnomalyBody, ...problems },
+      },
     },
-    async (request) => present(await store.read(identityOf(request).scope, 'latest').anomalies.get(request.params.id)),
+    async (request) =>
+      present(await store.read(identityOf(request).scope, 'latest').anomalies.get(request.params.id)),
   )
 
   for (const action of Object.keys(ANOMALY_ACTIONS) as AnomalyAction[])
@@ -73,7 +98,10 @@ export function registerAnomalyRoutes(app: Api, store: Store): void {
           summary: `${action[0]!.toUpperCase()}${action.slice(1)} an anomaly`,
           params: IdParams,
           body: Type.Optional(
-            Type.Object({ note: Type.Optional(Type.String({ maxLength: 5000 })) }, { additionalProperties: false }),
+            Type.Object(
+              { note: Type.Optional(Type.String({ maxLength: 5000 })) },
+              { additionalProperties: false },
+            ),
           ),
           response: { 200: AnomalyBody, ...problems },
         },
@@ -98,7 +126,11 @@ function present(anomaly: Anomaly): Omit<PresentedAnomaly, 'tags'> & { tags: Rec
   return { ...presentAnomaly(anomaly), tags: { ...anomaly.tags } }
 }
 
-function parseChoices(field: string, text: string | undefined, choices: readonly string[]): string[] | undefined {
+function parseChoices(
+  field: string,
+  text: string | undefined,
+  choices: readonly string[],
+): string[] | undefined {
   if (text === undefined) return undefined
   const chosen = text.split(',')
   if (chosen.some((choice) => !choices.includes(choice)))

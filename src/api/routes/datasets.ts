@@ -5,11 +5,20 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
-import { DatasetParams, NullableTime, PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/shared.ts'
+import {
+  DatasetParams,
+  NullableTime,
+  PageQuery,
+  pageOf,
+  pageRequest,
+  problems,
+  Time,
+} from '../schemas/shared.ts'
 
 const DatasetName = Type.String({
   pattern: DATASET_NAME.source,
-  description: '1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID',
+  description:
+    '1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit; not a UUID',
 })
 const Retention = Type.Enum(['forever', 'year', 'month', 'week'], { description: 'How long points are kept' })
 const DatasetBody = Type.Object({
@@ -65,7 +74,12 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
       const { scope, actor } = identityOf(request)
       const { value, position } = await store.transaction(scope, async (unit) => {
         const dataset = await unit.datasets.create(request.body)
-        await unit.audit.record(actor, 'dataset.create', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
+        await unit.audit.record(
+          actor,
+          'dataset.create',
+          { kind: 'dataset', id: dataset.id },
+          { name: dataset.name },
+        )
         await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
         return dataset
       })
@@ -136,7 +150,12 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
       const { position } = await store.transaction(scope, async (unit) => {
         const dataset = await unit.datasets.get(request.params.dataset)
         await unit.datasets.remove(dataset.id)
-        await unit.audit.record(actor, 'dataset.delete', { kind: 'dataset', id: dataset.id }, { name: dataset.name })
+        await unit.audit.record(
+          actor,
+          'dataset.delete',
+          { kind: 'dataset', id: dataset.id },
+          { name: dataset.name },
+        )
         await unit.outbox.add('dataset', { id: dataset.id, change: 'deleted' })
         // Points are removed by a task: no more can come, since a write asks whether its dataset is there.
         await unit.queue.send('drop-source', { tenantId: scope.tenantId, sourceId: dataset.id }, dataset.id)
@@ -162,7 +181,11 @@ async function present(store: Store, scope: TenantScope, dataset: Dataset): Prom
   return presented!
 }
 
-async function presentAll(store: Store, scope: TenantScope, datasets: readonly Dataset[]): Promise<PresentedDataset[]> {
+async function presentAll(
+  store: Store,
+  scope: TenantScope,
+  datasets: readonly Dataset[],
+): Promise<PresentedDataset[]> {
   const summaries = await store.metrics.summaries(
     scope,
     datasets.map(({ id }) => id),

@@ -36,10 +36,18 @@ export function registerDetectRoutes(app: Api, limits: PointLimits): void {
                 metric: Type.String(),
                 tags: Type.Record(Type.String(), Type.String()),
                 points: Type.Integer(),
-                detector: Type.Union([Type.Object({ algorithm: Type.String(), reason: Type.String() }), Type.Null()]),
+                detector: Type.Union([
+                  Type.Object({ algorithm: Type.String(), reason: Type.String() }),
+                  Type.Null(),
+                ]),
                 findings: Type.Array(Type.Object(findingFields)),
                 band: Type.Optional(
-                  Type.Object({ timesMs: Type.Array(Type.Number()), expected: Numbers, lower: Numbers, upper: Numbers }),
+                  Type.Object({
+                    timesMs: Type.Array(Type.Number()),
+                    expected: Numbers,
+                    lower: Numbers,
+                    upper: Numbers,
+                  }),
                 ),
               }),
             ),

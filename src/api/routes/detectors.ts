@@ -5,7 +5,13 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
-import { AlgorithmName, Budget, DetectorBody, DetectorSettingsBody, Parameters } from '../schemas/detectors.ts'
+import {
+  AlgorithmName,
+  Budget,
+  DetectorBody,
+  DetectorSettingsBody,
+  Parameters,
+} from '../schemas/detectors.ts'
 import { IdParams, PageQuery, pageOf, pageRequest, problems } from '../schemas/shared.ts'
 
 const tags = ['detectors']
@@ -96,7 +102,12 @@ export function registerDetectorRoutes(app: Api, store: Store): void {
     '/v1/detectors/:id',
     {
       config: { permission: 'read' },
-      schema: { tags, summary: 'Show a detector', params: IdParams, response: { 200: DetectorBody, ...problems } },
+      schema: {
+        tags,
+        summary: 'Show a detector',
+        params: IdParams,
+        response: { 200: DetectorBody, ...problems },
+      },
     },
     async (request) =>
       presentDetector(await store.read(identityOf(request).scope, 'latest').detectors.get(request.params.id)),
@@ -144,7 +155,12 @@ export function registerDetectorRoutes(app: Api, store: Store): void {
     '/v1/detectors/:id',
     {
       config: { permission: 'write' },
-      schema: { tags, summary: 'Delete a detector', params: IdParams, response: { 204: Type.Null(), ...problems } },
+      schema: {
+        tags,
+        summary: 'Delete a detector',
+        params: IdParams,
+        response: { 204: Type.Null(), ...problems },
+      },
     },
     async (request, reply) => {
       const { scope, actor } = identityOf(request)

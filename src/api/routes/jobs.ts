@@ -35,7 +35,9 @@ export function registerJobRoutes(app: Api, store: Store): void {
     async (request) => {
       const { scope } = identityOf(request)
       const { datasetId, status } = request.query
-      const page = await store.read(scope, 'latest').jobs.list({ datasetId, status }, pageRequest(request.query))
+      const page = await store
+        .read(scope, 'latest')
+        .jobs.list({ datasetId, status }, pageRequest(request.query))
       return { items: await presentJobs(store, scope, page.items), nextCursor: page.nextCursor }
     },
   )
@@ -163,7 +165,8 @@ export function registerJobRoutes(app: Api, store: Store): void {
       config: { permission: 'read' },
       schema: { tags, summary: 'Show a run', params: IdParams, response: { 200: RunBody, ...problems } },
     },
-    async (request) => presentRun(await store.read(identityOf(request).scope, 'latest').runs.get(request.params.id)),
+    async (request) =>
+      presentRun(await store.read(identityOf(request).scope, 'latest').runs.get(request.params.id)),
   )
 }
 

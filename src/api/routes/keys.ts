@@ -7,7 +7,9 @@ import { identityOf } from '../plugins/authentication.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { IdParams, NullableTime, pageOf, problems, Time } from '../schemas/shared.ts'
 
-const RoleName = Type.Enum([...ROLES], { description: 'viewer reads, editor also writes, admin also manages keys and the webhook' })
+const RoleName = Type.Enum([...ROLES], {
+  description: 'viewer reads, editor also writes, admin also manages keys and the webhook',
+})
 const KeyFields = {
   id: Type.String(),
   name: Type.String(),
@@ -68,7 +70,12 @@ export function registerKeyRoutes(app: Api, store: Store): void {
     '/v1/keys/:id',
     {
       config: { permission: 'administer' },
-      schema: { tags, summary: 'Revoke an API key', params: IdParams, response: { 204: Type.Null(), ...problems } },
+      schema: {
+        tags,
+        summary: 'Revoke an API key',
+        params: IdParams,
+        response: { 204: Type.Null(), ...problems },
+      },
     },
     async (request, reply) => {
       const { scope, actor } = identityOf(request)

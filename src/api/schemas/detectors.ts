@@ -11,7 +11,10 @@ export const Budget = Type.Object(
     alarms: Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 }),
     perSeconds: Type.Number({ exclusiveMinimum: 0, maximum: 3_153_600_000 }),
   },
-  { additionalProperties: false, description: 'False alarms that are accepted in each series: so many in so many seconds' },
+  {
+    additionalProperties: false,
+    description: 'False alarms that are accepted in each series: so many in so many seconds',
+  },
 )
 export const DetectorSettingsBody = {
   algorithm: Type.Optional(AlgorithmName),

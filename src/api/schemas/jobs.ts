@@ -9,7 +9,9 @@ export const ScheduleBody = Type.Union(
       {
         kind: Type.Literal('cron'),
         cron: Type.String({ minLength: 9, maxLength: 100, description: 'Five fields, such as */5 * * * *' }),
-        timeZone: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'IANA name; UTC unless given' })),
+        timeZone: Type.Optional(
+          Type.String({ minLength: 1, maxLength: 100, description: 'IANA name; UTC unless given' }),
+        ),
       },
       { additionalProperties: false },
     ),

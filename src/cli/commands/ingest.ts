@@ -109,7 +109,7 @@ function printReport(
 ): void {
   printRejected(report)
   const parts = [paint('bold', `${count(report.inserted, 'point')} inserted`)]
-  if (report.duplicates > 0) parts.push((count(report.duplicates, 'duplicate')))
+  if (report.duplicates > 0) parts.push(count(report.duplicates, 'duplicate'))
   if (report.conflicting > 0) {
     parts.push(
       paint('yellow', `${report.conflicting.toLocaleString('en-US')} conflicting (the first value was kept)`),
