@@ -66,8 +66,12 @@ export async function overwriteInChunks(
   for (const run of slices(points.runs).flat()) {
     const rows = rowsOf(points, run)
     let changed = 0
+    const isCompressed = compressed.has(nameOf(chunks, run))
     // Only with a series and times that stand in the statement itself is just that part of a chunk unpacked.
-    const parts = compressed.has(nameOf(chunks, run)) ? bySeries(rows) : [{ rows, bounds: within(run) }]
+    const parts = isCompressed ? bySeries(rows) : [{ rows, bounds: within(run) }]
+    // What is unpacked for an update is not there yet when it is planned, and looks like a single row.
+    if (isCompressed)
+      await connection.query('set local enable_hashjoin = on; set local enable_nestloop = off')
     for (const part of parts) {
       const updated = await connection.client.query(
         `update ${TIMESCALE_RELATIONS.points(run.retention)} p set value = i.value from ${POINTS} i(series_id, time, value)
@@ -76,6 +80,8 @@ export async function overwriteInChunks(
       )
       changed += updated.rowCount!
     }
+    if (isCompressed)
+      await connection.query('set local enable_hashjoin = off; set local enable_nestloop = on')
     const inserted = await insertMissing(connection, TIMESCALE_RELATIONS, rows, run)
     counts.changed += changed
     counts.inserted += inserted
