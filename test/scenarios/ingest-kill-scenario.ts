@@ -1,8 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { MetricBucket, PointBatch, QueryPlan, SeriesKey } from '../../src/metrics/metrics-engine.ts'
+import type { PointBatch, QueryPlan, SeriesKey } from '../../src/metrics/metrics-engine.ts'
 import { uniform } from '../detection/synthetic-series.ts'
+import {
+  type Append,
+  bucketsOf,
+  countOf,
+  differences,
+  maxKey,
+  missing,
+  MOST_LISTED,
+  type NumberedSeries,
+  type Points,
+  pointsOf,
+  START_MS,
+  stretchesOf,
+  valueOf,
+} from './ingest-kill-points.ts'
 import { KILL_NOW_MS, type KillDatabase } from './ingest-kill-database.ts'
 
 /** What a run of the scenario varies, drawn from its seed. */
@@ -18,23 +33,9 @@ export interface IngestPlan {
 
 type Lane = readonly Append[]
 
-/** One append: rows of the lane's own series that are in no other one, and some that other appends have too. */
-interface Append {
-  readonly own: Stretch
-  readonly others: readonly Stretch[]
-}
-
-/** Points of a series, one a second. */
-interface Stretch {
-  readonly series: number
-  readonly from: number
-  readonly to: number
-}
-
 const LANES = 4
 /** Of each lane; what the kill leaves unsent is no part of the run. */
 const APPENDS = 12
-const START_MS = Date.UTC(2026, 5, 1)
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 /** Those of the lanes, and one that all of them write to. */
@@ -42,7 +43,6 @@ const KEYS: readonly SeriesKey[] = Array.from({ length: LANES + 1 }, (_, n) => (
   metric: 'm',
   tags: { n: `${n}` },
 }))
-const MOST_LISTED = 5
 
 /** A plan drawn from a seed. */
 export function ingestPlanOf(seed: number): IngestPlan {
@@ -236,10 +236,6 @@ async function untilBack({ ask }: KillDatabase): Promise<void> {
   }
 }
 
-/** By series of the plan: seconds since the start to values. */
-type Points = ReadonlyMap<number, ReadonlyMap<number, number>>
-type NumberedSeries = { readonly id: number; readonly series: number }
-
 async function readPoints(
   { neighbour }: KillDatabase,
   scope: { tenantId: string },
@@ -279,28 +275,6 @@ async function answersOf(
   return { answers, sources }
 }
 
-/** Values are small whole numbers: every sum is exact, in whatever order. */
-function bucketsOf(seriesId: number, points: ReadonlyMap<number, number>, width: number): MetricBucket[] {
-  const byStart = Map.groupBy(
-    [...points].toSorted(([a], [b]) => a - b),
-    ([second]) => second - (second % width),
-  )
-  return [...byStart].map(([start, inside]) => {
-    const values = inside.map(([, value]) => value)
-    return {
-      seriesId,
-      startMs: START_MS + start * 1000,
-      count: values.length,
-      nonFinite: 0,
-      sum: values.reduce((sum, value) => sum + value, 0),
-      min: values.reduce((a, b) => Math.min(a, b)),
-      max: values.reduce((a, b) => Math.max(a, b)),
-      last: values.at(-1)!,
-      sumSquares: values.reduce((sum, value) => sum + value * value, 0),
-    }
-  })
-}
-
 function toBatch(source: PointBatch['source'], one: Append): PointBatch {
   const stretches = stretchesOf(one)
   const length = stretches.reduce((sum, { from, to }) => sum + to - from, 0)
@@ -317,48 +291,4 @@ function toBatch(source: PointBatch['source'], one: Append): PointBatch {
       columns.values[i] = valueOf(series, second)
     }
   return { source, keys: KEYS, ...columns }
-}
-
-function stretchesOf({ own, others }: Append): readonly Stretch[] {
-  return [own, ...others]
-}
-
-function valueOf(series: number, second: number): number {
-  return ((second * 7_919 + series * 104_729) % 2_003) - 1_001
-}
-
-function pointsOf(appends: readonly Append[]): Points {
-  const points = new Map<number, Map<number, number>>()
-  for (const { series, from, to } of appends.flatMap(stretchesOf)) {
-    const own = points.get(series) ?? new Map<number, number>()
-    points.set(series, own)
-    for (let second = from; second < to; second++) own.set(second, valueOf(series, second))
-  }
-  return points
-}
-
-function countOf(points: Points, { series, from, to }: Stretch): number {
-  let count = 0
-  for (let second = from; second < to; second++) if (points.get(series)?.has(second) === true) count++
-  return count
-}
-
-function missing(points: Points, { series, from, to }: Stretch): string[] {
-  for (let second = from; second < to; second++)
-    if (points.get(series)?.get(second) !== valueOf(series, second)) return [`${series} ${second}`]
-  return []
-}
-
-/** Points of the first that the second does not have like that, some of them. */
-function differences(points: Points, others: Points): string[] {
-  const found: string[] = []
-  for (const [series, own] of points)
-    for (const [second, value] of own)
-      if (others.get(series)?.get(second) !== value && found.length < MOST_LISTED)
-        found.push(`${series} ${second}`)
-  return found
-}
-
-function maxKey(points: ReadonlyMap<number, number>): number {
-  return [...points.keys()].reduce((a, b) => Math.max(a, b))
 }
