@@ -71,13 +71,13 @@ export function spoilt(sound: fc.Arbitrary<Body>): fc.Arbitrary<Body> {
         })),
     },
     {
-      weight: 1,
+      weight: 2,
       arbitrary: sound.map(({ headers }) => ({
         headers: { ...headers, 'content-encoding': 'gzip' },
         bytes: ZIP_BOMB,
       })),
     },
-    { weight: 1, arbitrary: sound.map(({ headers }) => ({ headers, bytes: Buffer.alloc(2_500_000, 'a') })) },
+    { weight: 2, arbitrary: sound.map(({ headers }) => ({ headers, bytes: Buffer.alloc(2_500_000, 'a') })) },
   )
 }
 

@@ -167,7 +167,9 @@ export function checkReading(check: Check): void {
     expect(await tail(ALWAYS, 0)).toEqual([])
     const other = { tenantId: randomUUID() }
     expect((await engine.tail(other, series!.id, ALWAYS, 3)).values).toHaveLength(0)
-    expect(await engine.summaries(scope, [source.id])).toEqual(new Map([[source.id, { count: 1, latestMs: WORKLOAD_NOW_MS }]]))
+    expect(await engine.summaries(scope, [source.id])).toEqual(
+      new Map([[source.id, { count: 1, latestMs: WORKLOAD_NOW_MS }]]),
+    )
     expect(await engine.summaries(other, [source.id])).toEqual(new Map())
     expect(await engine.summaries(scope, ['no uuid'])).toEqual(new Map())
   })

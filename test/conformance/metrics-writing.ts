@@ -141,7 +141,9 @@ export function checkWriting(check: Check): void {
     const report = await fixture.neighbour.maintain(new Date(later))
     expect(report.partitionsDropped).toBeGreaterThanOrEqual(2)
     const series = await engine.listSeries(scope, {})
-    expect(await engine.summaries(scope, [sources[3]!.id])).toEqual(new Map([[sources[3]!.id, { count: 1, latestMs: undefined }]]))
+    expect(await engine.summaries(scope, [sources[3]!.id])).toEqual(
+      new Map([[sources[3]!.id, { count: 1, latestMs: undefined }]]),
+    )
     expect(series.map(({ latestMs }) => latestMs)).toEqual([
       WORKLOAD_NOW_MS,
       WORKLOAD_NOW_MS,
