@@ -207,9 +207,9 @@ function groups({ sqlite, adr, engines, questions, times, bytes }: QueryPart): B
     bars: sides.map((side) => ({ side: side.name, ratio: times.timesFaster(side, sqlite, id) })),
     ...marks(engines.size > 1 ? TARGETS.timescale.questions[id] : TARGETS.partitioned.questions[id]),
   }))
-  const weighed = [...bytes.engines].map(([{ name }, { points }]) => ({
+  const weighed = [...bytes.engines].map(([{ name }, { settled }]) => ({
     side: name,
-    ratio: bytes.sqlite / points,
+    ratio: bytes.sqlite / settled,
   }))
   const adrBar =
     bytes.adr === undefined ? [] : [{ side: adr!.name, ratio: bytes.sqlite / bytes.adr.compressed }]
