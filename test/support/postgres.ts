@@ -72,6 +72,9 @@ async function prepareTemplate(
       await endSessions(client, draft)
       // Only a template that is whole ever has the name.
       await client.query(`alter database ${quote(draft)} rename to ${quote(name)}`)
+      // Not even the scheduler of an extension, which visits every database, may be there while it is cloned.
+      await client.query(`alter database ${quote(name)} with allow_connections false`)
+      await endSessions(client, name)
     }
   } finally {
     await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name])
