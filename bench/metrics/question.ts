@@ -68,10 +68,10 @@ export function valueRow(group: string, timeMs: number, value: number): AnswerRo
 
 const DAY_MS = 86_400_000
 
-/** The questions, about the newest points of a workload. */
-export function questionsAbout({ jobs, metrics, endMs }: Workload): Question[] {
+/** The questions, about the newest points of a workload; none of them about what was before `earliestMs`. */
+export function questionsAbout({ jobs, metrics, endMs }: Workload, earliestMs = -Infinity): Question[] {
   const day = { kind: 'hours', fromMs: endMs - DAY_MS, toMs: endMs } as const
-  const week = { kind: 'hours', fromMs: endMs - 7 * DAY_MS, toMs: endMs } as const
+  const week = { kind: 'hours', fromMs: Math.max(earliestMs, endMs - 7 * DAY_MS), toMs: endMs } as const
   const { id: job, host } = jobs[42]!
   return [
     {
