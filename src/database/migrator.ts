@@ -6,7 +6,7 @@ import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { NomalyError } from '../errors.ts'
 
-/** The sets of migrations, each a folder of numbered SQL files with a history of its own. */
+/** The sets of migrations, each a folder of numbered SQL files with a history of its own; beside `foundation`, which comes before any. */
 export type MigrationSet = 'core' | 'metrics-partitioned' | 'metrics-timescale'
 
 export interface MigrationReport {
@@ -43,9 +43,9 @@ export async function migrate(options: MigrateOptions): Promise<MigrationReport>
     await client.query("set lock_timeout = '30s'")
     await createRoles(client, options.applicationLogin, version)
     await createSchemas(client)
-    const applied: string[] = []
+    const applied = await applySet(client, 'foundation')
     for (const set of options.sets) applied.push(...(await applySet(client, set)))
-    await migrateQueue(client)
+    if (options.sets.includes('core')) await migrateQueue(client)
     return { applied }
   } catch (error) {
     throw explainRefusal(error)
@@ -125,7 +125,7 @@ async function createSchemas(client: pg.Client): Promise<void> {
 }
 
 /** Applies what is new of one set, as the owner, and remembers the checksum of each file. */
-async function applySet(client: pg.Client, set: MigrationSet): Promise<string[]> {
+async function applySet(client: pg.Client, set: MigrationSet | 'foundation'): Promise<string[]> {
   const directory = join(MIGRATIONS_DIRECTORY, set)
   const checksums = await readChecksums(directory)
   await client.query('set role nomaly_owner')

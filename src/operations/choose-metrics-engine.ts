@@ -55,30 +55,29 @@ export async function chooseMetricsEngine(
 
 /** Notes the engine of a database that has just been migrated for it. */
 export async function rememberMetricsEngine(adminUrl: string, { name }: EngineChoice): Promise<void> {
-  // Without the table it is the other one.
-  if (name !== 'timescale') return
   const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
   client.on('error', () => {})
   await client.connect()
   try {
     await client.query('set role nomaly_owner')
-    await client.query('insert into metrics.engine (name) values ($1) on conflict do nothing', [name])
+    await client.query(
+      `insert into metrics.engine (name) values ($1)
+       on conflict (only_row) do update set name = excluded.name, chosen_at = now() where engine.name <> excluded.name`,
+      [name],
+    )
   } finally {
     await client.end()
   }
 }
 
 async function readChosen(client: pg.Client): Promise<EngineName | undefined> {
-  const found = await client.query<{ engine: boolean; series: boolean }>(
-    `select to_regclass('metrics.engine') is not null as engine, to_regclass('metrics.series') is not null as series`,
+  const found = await client.query<{ exists: boolean }>(
+    "select to_regclass('metrics.engine') is not null as exists",
   )
-  const { engine, series } = found.rows[0]!
-  if (!series) return undefined
-  if (engine) {
-    const rows = await asOwner<{ name: EngineName }>(client, 'select name from metrics.engine')
-    if (rows[0] !== undefined) return rows[0].name
-  }
-  // Made by an earlier version, or for the other engine: as long as nothing was stored it may still change. The system sees all rows.
+  if (!found.rows[0]!.exists) return undefined
+  const rows = await asOwner<{ name: EngineName }>(client, 'select name from metrics.engine')
+  if (rows[0]?.name === 'timescale') return 'timescale'
+  // As long as nothing was stored it may still be either.
   const some = await asOwner(client, 'select from metrics.latest_points limit 1')
   return some.length === 0 ? undefined : 'partitioned'
 }

@@ -1,11 +1,6 @@
 -- Tenants, their keys and sign-ins, settings and the audit log.
 -- Lock impact: none, creates tables only.
 
--- The tenant of the running transaction; null, and so no row, where it was not set.
-create function nomaly.current_tenant() returns uuid
-  language sql stable parallel safe
-  return nullif(current_setting('nomaly.tenant_id', true), '')::uuid;
-
 create table nomaly.tenants (
   id uuid primary key default gen_random_uuid(),
   name text not null unique check (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
@@ -90,15 +85,6 @@ create trigger audit_log_is_not_truncated
   before truncate on nomaly.audit_log
   for each statement execute function nomaly.refuse_change();
 
--- Written by every transaction, so that an unknown outcome can be looked up; pruned after an hour.
-create table nomaly.commit_markers (
-  marker uuid primary key,
-  -- `refused` was written by who looked: the transaction of that marker can no longer commit.
-  verdict text not null default 'committed' check (verdict in ('committed', 'refused')),
-  written_at timestamptz not null default now()
-);
-create index on nomaly.commit_markers (written_at);
-
 -- Row-level security: a tenant's rows for the application, every row for the system, nothing for anyone else.
 do $$
 declare
@@ -125,5 +111,3 @@ grant select, insert, update, delete on nomaly.api_keys, nomaly.settings to noma
 grant select, insert on nomaly.audit_log to nomaly_app, nomaly_system;
 grant select, insert, update, delete on nomaly.sign_in_links, nomaly.browser_sessions to nomaly_system;
 grant select (key_id, tenant_id), delete on nomaly.sign_in_links, nomaly.browser_sessions to nomaly_app;
-grant insert on nomaly.commit_markers to nomaly_app;
-grant select, insert, delete on nomaly.commit_markers to nomaly_system;

@@ -1,6 +1,17 @@
 -- Series, the newest point of each, and points by retention class in range partitions.
 -- Lock impact: none, creates tables and functions only.
 
+-- Which engine keeps the points; one row, written when the database was made. `moving_to` is the one they are being moved to: from when it
+-- is set, every write notes in the journal what it touches.
+create table metrics.engine (
+  only_row boolean primary key default true check (only_row),
+  name text not null check (name in ('timescale', 'partitioned')),
+  moving_to text check (moving_to in ('timescale', 'partitioned') and moving_to <> name),
+  chosen_at timestamptz not null default now()
+);
+grant select on metrics.engine to nomaly_app, nomaly_system;
+grant update on metrics.engine to nomaly_system;
+
 -- What names a series inside its source, as 32 bytes: the texts themselves may exceed what a B-tree entry holds.
 -- Immutable because jsonb has one text form and the database is UTF-8.
 create function metrics.series_digest(metric text, tags jsonb) returns bytea

@@ -23,19 +23,15 @@ create function metrics.login_tenant() returns uuid
   as $$
 declare
   tenant uuid;
-  engine text;
 begin
   select l.tenant_id into tenant from metrics.logins l where l.login = session_user;
   if tenant is null then
     raise exception 'the login % has no tenant', session_user
       using errcode = 'insufficient_privilege', hint = 'The operator enters it into metrics.logins.';
   end if;
-  if to_regclass('metrics.engine') is not null then
-    execute 'select name from metrics.engine' into engine;
-    if engine = 'timescale' then
-      raise exception 'anomaly_metrics is not available where TimescaleDB keeps the metrics'
-        using errcode = 'feature_not_supported', hint = 'Use the HTTP API.';
-    end if;
+  if exists (select from metrics.engine where name = 'timescale') then
+    raise exception 'anomaly_metrics is not available where TimescaleDB keeps the metrics'
+      using errcode = 'feature_not_supported', hint = 'Use the HTTP API.';
   end if;
   return tenant;
 end $$;

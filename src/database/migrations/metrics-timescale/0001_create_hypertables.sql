@@ -2,14 +2,6 @@
 -- Needs the extension timescaledb, 2.20 or newer, with its own licence (not the Apache edition), in schema public of this database.
 -- Lock impact: none, creates tables, aggregates and functions only.
 
--- Which engine keeps the metrics of this database. Without this table, or a row in it: partitioned.
-create table metrics.engine (
-  only_row boolean primary key default true check (only_row),
-  name text not null check (name in ('timescale', 'partitioned')),
-  chosen_at timestamptz not null default now()
-);
-grant select on metrics.engine to nomaly_app, nomaly_system;
-
 -- Readers hold it shared from before their snapshot, and what compresses a chunk has it alone when it commits: what changes its place is
 -- invisible to older snapshots.
 create table metrics.timescale_gate ();
