@@ -66,8 +66,12 @@ const STATEMENT_TIMEOUT_MS = 60_000
 type Work<Counts> = (
   connection: Connection,
   points: OrderedPoints,
+  rejectedTotal: number,
 ) => Promise<Counts & { isChanged: boolean }>
 type Rejections = Pick<SoundPoints, 'rejected' | 'rejectedTotal'>
+
+/** Some of a batch cannot be stored as it is, and nothing of it shall be. */
+class NotFresh extends Error {}
 
 /** Puts points in: validates, names, orders and stores a batch in one transaction, with its newest points and its marks. */
 export class MetricWriter {
@@ -94,6 +98,25 @@ export class MetricWriter {
         isChanged: written.inserted > 0,
       }
     })
+  }
+
+  /** As `MetricsEngine.appendFresh`. */
+  async appendFresh(
+    scope: TenantScope,
+    batch: PointBatch,
+    signal?: AbortSignal,
+  ): Promise<Committed<AppendReport> | undefined> {
+    try {
+      return await this.#write(scope, batch, 'append', signal, async (connection, points, rejectedTotal) => {
+        if (rejectedTotal > 0 || points.duplicates + points.conflicting > 0) throw new NotFresh()
+        const { inserted, duplicates, conflicting } = await this.#options.storage.insert(connection, points)
+        if (duplicates + conflicting > 0) throw new NotFresh()
+        return { inserted, duplicates, conflicting, isChanged: inserted > 0 }
+      })
+    } catch (error) {
+      if (error instanceof NotFresh) return undefined
+      throw error
+    }
   }
 
   /** As `MetricsEngine.correct`. */
@@ -164,7 +187,7 @@ export class MetricWriter {
       const points = orderPoints(sound, byKey, storage.map, mode === 'append' ? 'first' : 'last')
       const closing = await beginWriting(connection, relations)
       await createLatest(connection, created)
-      const { isChanged, ...counts } = await work(connection, points)
+      const { isChanged, ...counts } = await work(connection, points, sound.rejectedTotal)
       await updateLatest(connection, points, mode === 'append' ? 'keep' : 'replace')
       if (isChanged) await markLate(connection, relations, points, closing)
       return counts as unknown as Counts

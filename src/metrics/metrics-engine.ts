@@ -225,6 +225,15 @@ export interface MetricsEngine {
    */
   append(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<AppendReport>>
   /**
+   * As `append`, but all or nothing: where a point is refused, or its instant is taken or is in the batch twice, nothing is stored and the
+   * answer is `undefined`. So whoever puts several batches together knows what became of each.
+   */
+  appendFresh(
+    scope: TenantScope,
+    batch: PointBatch,
+    signal?: AbortSignal,
+  ): Promise<Committed<AppendReport> | undefined>
+  /**
    * Overwrites the values of instants that exist, and adds those that do not. Of several points at one instant in the batch
    * the last counts, and the others are `unchanged`.
    */

@@ -1,7 +1,9 @@
-import type { RetentionClass } from './metrics-engine.ts'
+import type { MetricsEngine, RetentionClass } from './metrics-engine.ts'
 
 /** What the relations of an engine are called: those that both engines' shared parts read and write. */
 export interface MetricsRelations {
+  /** The engine that keeps its points in these. */
+  readonly engine: MetricsEngine['name']
   /** Points: (time, series_id, value), with (series_id, time) unique. */
   points(retention: RetentionClass): string
   /**
@@ -22,6 +24,7 @@ export interface MetricsRelations {
 
 /** The names as the migrations give them. */
 export const METRICS_RELATIONS: MetricsRelations = {
+  engine: 'partitioned',
   points: (retention) => `metrics.points_${retention}`,
   hourly: (retention) => `metrics.hourly_${retention}`,
   daily: (retention) => `metrics.daily_${retention}`,

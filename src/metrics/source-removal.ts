@@ -8,6 +8,13 @@ import { lockRollUps } from './roll-up-marks.ts'
 /** Series whose points one statement deletes. */
 const SERIES_AT_ONCE = 1_000
 
+/** Deletes the roll-ups of series, as `nomaly_system`. */
+export type RollUpRemoval = (
+  connection: Connection,
+  retention: RetentionClass,
+  series: readonly SeriesId[],
+) => Promise<void>
+
 /**
  * Deletes the series of a source with their points, roll-ups and marks; answers how many series. Starts as `nomaly_app`, the source locked.
  * `deleteRolledUp` stands in where roll-ups are no tables that rows can be deleted from.
@@ -16,11 +23,7 @@ export async function removeSource(
   connection: Connection,
   relations: MetricsRelations,
   sourceId: string,
-  deleteRolledUp?: (
-    connection: Connection,
-    retention: RetentionClass,
-    series: readonly SeriesId[],
-  ) => Promise<void>,
+  deleteRolledUp: RollUpRemoval | undefined,
 ): Promise<number> {
   const removed = await connection.query<{ id: SeriesId; retention: RetentionClass }>(
     'delete from metrics.series where source_id = $1 returning id, retention',

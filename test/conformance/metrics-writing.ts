@@ -47,6 +47,36 @@ export function checkWriting(check: Check): void {
     for (const { latestMs } of series) expect(latestMs).toBe(WORKLOAD_NOW_MS)
   })
 
+  check('stores a batch that must be fresh whole, or nothing of it', async ({ engine }) => {
+    const scope = { tenantId: randomUUID() }
+    const source = newSource()
+    const batch = (...points: (readonly [metric: number, second: number, value: number])[]) => ({
+      source,
+      keys: [
+        { metric: 'a', tags: {} },
+        { metric: 'b', tags: {} },
+      ],
+      series: Uint32Array.from(points, ([metric]) => metric),
+      timesMs: Float64Array.from(points, ([, second]) => WORKLOAD_NOW_MS - second * 1000),
+      values: Float64Array.from(points, ([, , value]) => value),
+    })
+    const stored = async () => pointCount(engine, scope, await engine.listSeries(scope, {}))
+    const fresh = await engine.appendFresh(scope, batch([0, 9, 1], [0, 8, 1]))
+    expect(fresh?.value).toMatchObject({ inserted: 2, duplicates: 0, conflicting: 0, rejectedTotal: 0 })
+    const refused = [
+      batch([0, 7, 1], [0, 9, 1]), // there already
+      batch([0, 7, 1], [0, 9, 2]), // there with another value
+      batch([0, 7, 1], [0, 7, 1]), // twice in the batch
+      batch([0, 7, 1], [0, 7, 2]),
+      batch([0, 7, 1], [1, 7, 1e200]), // beyond the limit
+    ]
+    for (const one of refused) expect(await engine.appendFresh(scope, one)).toBeUndefined()
+    expect(await stored()).toBe(2)
+    expect((await engine.listSeries(scope, {})).map(({ metric }) => metric)).toEqual(['a'])
+    expect((await engine.appendFresh(scope, batch([0, 7, 1], [1, 7, 1])))?.value.inserted).toBe(2)
+    expect(await stored()).toBe(4)
+  })
+
   check('keeps the newest point under concurrent appends and corrections', async (fixture) => {
     const { engine } = fixture
     const scope = { tenantId: randomUUID() }

@@ -3,7 +3,8 @@ import { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrator.ts'
 import { RETENTION_CLASSES } from '../../src/metrics/retention.ts'
 import { compressDue } from '../../src/metrics/timescale-compression.ts'
-import { TimescaleEngine, type TimescaleEngineOptions } from '../../src/metrics/timescale-engine.ts'
+import type { EngineOptions } from '../../src/metrics/relational-metrics.ts'
+import { TimescaleEngine } from '../../src/metrics/timescale-engine.ts'
 import type { EngineFixture } from '../conformance/metrics-engine.ts'
 import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
 import { PausingDatabase } from '../conformance/pausing-database.ts'
@@ -31,7 +32,7 @@ export async function isTimescaleOffered(): Promise<boolean> {
 class CompressingEngine extends TimescaleEngine {
   readonly #database: Database
 
-  constructor(options: TimescaleEngineOptions) {
+  constructor(options: EngineOptions) {
     super(options)
     this.#database = options.database
   }
