@@ -93,9 +93,9 @@ export const CONFIG_OPTIONS = {
   metricsEngine: {
     env: 'NOMALY_METRICS_ENGINE',
     kind: { type: 'choice', choices: ['auto', 'timescale', 'partitioned'] },
-    fallback: 'partitioned',
+    fallback: 'auto',
     description:
-      'What keeps the points: partitions of plain PostgreSQL, or TimescaleDB (2.20 or newer, not its Apache edition), which is on trial: see the known gaps. `auto` takes TimescaleDB where the server offers it. Decides for a new database only: one that has metrics stays with what they are in.',
+      'What keeps the points: TimescaleDB (2.20 or newer, not its Apache edition), or partitions of plain PostgreSQL. `auto` takes TimescaleDB where the server offers it. Decides for a new database only: one that has metrics stays with what they are in.',
   } as Option<'auto' | 'timescale' | 'partitioned'>,
   databaseConnections: integer(
     'NOMALY_DATABASE_CONNECTIONS',

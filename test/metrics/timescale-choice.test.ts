@@ -4,7 +4,7 @@ import { chooseMetricsEngine } from '../../src/operations/choose-metrics-engine.
 import { urlForLogin } from '../../src/operations/connection-urls.ts'
 import { migrateInstance } from '../../src/operations/open-instance.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
-import { testConfig } from '../support/nomaly.ts'
+import { startTestNomaly, testConfig } from '../support/nomaly.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { isTimescaleOffered } from './timescale-fixture.ts'
 
@@ -95,6 +95,13 @@ describe.skipIf(!isOffered)(
     })
   },
 )
+
+test('an installation in a test runs on the engine that is best here, or on the one asked for', async () => {
+  await using nomaly = await startTestNomaly({ worker: false })
+  const asked = process.env['TEST_METRICS_ENGINE'] ?? 'auto'
+  const best = isOffered ? 'timescale' : 'partitioned'
+  expect(nomaly.store.metrics.name).toBe(asked === 'auto' ? best : asked)
+})
 
 describe.skipIf(isOffered)(
   `choice of engine without TimescaleDB${isOffered ? ' (skipped: this server offers it)' : ''}`,

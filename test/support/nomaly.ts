@@ -2,9 +2,8 @@ import type { Role } from '../../src/access/roles.ts'
 import { startServer, type ApiServer } from '../../src/api/server.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/profiles.ts'
-import { migrate } from '../../src/database/migrator.ts'
 import { urlForLogin } from '../../src/operations/connection-urls.ts'
-import { MIGRATION_SETS } from '../../src/operations/open-instance.ts'
+import { migrateInstance } from '../../src/operations/open-instance.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
@@ -50,23 +49,29 @@ export interface TestAnswer {
 
 const LOGIN = { name: 'nomaly_test', password: 'test' }
 
-/** A migrated database, cloned from a template, and the address of the application's login on it. */
+/** A database migrated as for an installation, cloned from a template, and the address of the application's login on it. */
 export async function createMigratedDatabase(): Promise<{ database: TestDatabase; databaseUrl: string }> {
+  const { metricsEngine } = testConfig()
   const database = await createTestDatabase({
     prepare: {
-      key: 'migrated',
+      key: `migrated for ${metricsEngine}`,
       run: async (adminUrl) => {
-        await migrate({ adminUrl, sets: MIGRATION_SETS, applicationLogin: LOGIN })
+        await migrateInstance({ adminUrl, applicationLogin: LOGIN }, metricsEngine, () => {})
       },
     },
   })
   return { database, databaseUrl: urlForLogin(database.adminUrl, LOGIN.name, LOGIN.password) }
 }
 
-/** Settings of a test: the defaults, a free port, little noise. */
+/** Settings of a test: the defaults, a free port, little noise; `TEST_METRICS_ENGINE` decides what keeps the metrics. */
 export function testConfig(changes: Partial<Config> = {}): Config {
   return {
-    ...loadConfig({ NOMALY_PORT: '0', NOMALY_LOG_LEVEL: 'fatal', NOMALY_DATABASE_CONNECTIONS: '8' }),
+    ...loadConfig({
+      NOMALY_PORT: '0',
+      NOMALY_LOG_LEVEL: 'fatal',
+      NOMALY_DATABASE_CONNECTIONS: '8',
+      NOMALY_METRICS_ENGINE: process.env['TEST_METRICS_ENGINE'] ?? 'auto',
+    }),
     ...changes,
   }
 }

@@ -69,12 +69,11 @@ async function prepareTemplate(
       await client.query(`drop database if exists ${quote(draft)} with (force)`)
       await cloneDatabase(client, draft, 'template0')
       await prepare.run(databaseUrl(serverUrl, draft))
+      // Not even the scheduler of an extension, which visits every database, may be there while it is renamed or cloned.
+      await client.query(`alter database ${quote(draft)} with allow_connections false`)
       await endSessions(client, draft)
       // Only a template that is whole ever has the name.
       await client.query(`alter database ${quote(draft)} rename to ${quote(name)}`)
-      // Not even the scheduler of an extension, which visits every database, may be there while it is cloned.
-      await client.query(`alter database ${quote(name)} with allow_connections false`)
-      await endSessions(client, name)
     }
   } finally {
     await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name])
