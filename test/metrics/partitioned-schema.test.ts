@@ -55,8 +55,11 @@ describe('rights', () => {
       expect.arrayContaining(['metrics.latest_points', 'metrics.points_week']),
     )
     for (const { name } of rows)
-      for (const statement of [`select from ${name}`, `delete from ${name}`, `truncate ${name}`])
+      for (const statement of [`select from ${name}`, `delete from ${name}`, `truncate ${name}`]) {
+        // Which engine there is may be known to all.
+        if (statement === 'select from metrics.engine') continue
         await expect(run('nomaly_app', tenant, statement), statement).rejects.toMatchObject({ code: '42501' })
+      }
     for (const call of [
       `select metrics.ensure_partitions('forever', array[now()], now())`,
       `select metrics.drop_partitions('week', now())`,

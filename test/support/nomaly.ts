@@ -50,8 +50,9 @@ export interface TestAnswer {
 const LOGIN = { name: 'nomaly_test', password: 'test' }
 
 /** A database migrated as for an installation, cloned from a template, and the address of the application's login on it. */
-export async function createMigratedDatabase(): Promise<{ database: TestDatabase; databaseUrl: string }> {
-  const { metricsEngine } = testConfig()
+export async function createMigratedDatabase(
+  { metricsEngine }: Pick<Config, 'metricsEngine'> = testConfig(),
+): Promise<{ database: TestDatabase; databaseUrl: string }> {
   const database = await createTestDatabase({
     prepare: {
       key: `migrated for ${metricsEngine}`,
@@ -89,7 +90,7 @@ export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<
   const { beside } = options
   const config = testConfig(options.config)
   await using stack = new AsyncDisposableStack()
-  const { database, databaseUrl } = beside ?? (await createMigratedDatabase())
+  const { database, databaseUrl } = beside ?? (await createMigratedDatabase(config))
   if (beside === undefined) stack.use(database)
   const logger = createLogger(config.logLevel)
   const store = stack.use(await openStore(config, databaseUrl, () => {}))
