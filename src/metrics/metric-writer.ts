@@ -3,6 +3,7 @@ import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { isRetryable, sqlState } from '../database/database-errors.ts'
 import type { Committed } from '../database/position.ts'
+import { journalPoints, requireEngine } from './engine-state.ts'
 import { createLatest, updateLatest } from './latest-points.ts'
 import type {
   AppendReport,
@@ -175,7 +176,8 @@ export class MetricWriter {
     let resolved: ResolvedSeries | undefined
     const options = { role: 'nomaly_app', scope, signal, timeoutMs: STATEMENT_TIMEOUT_MS } as const
     const { value, position } = await database.transaction(options, async (connection) => {
-      await lockSourceForWriting(connection, source.id, mode === 'append' ? 'shared' : 'alone')
+      const state = await lockSourceForWriting(connection, source.id, mode === 'append' ? 'shared' : 'alone')
+      requireEngine(state, relations.engine)
       await requireSource?.(connection, source)
       resolved = await this.#catalog.resolve(connection, scope, source, keys, sound.keyUsed)
       const { byKey, created } = resolved
@@ -189,7 +191,10 @@ export class MetricWriter {
       await createLatest(connection, created)
       const { isChanged, ...counts } = await work(connection, points, sound.rejectedTotal)
       await updateLatest(connection, points, mode === 'append' ? 'keep' : 'replace')
-      if (isChanged) await markLate(connection, relations, points, closing)
+      if (isChanged) {
+        await markLate(connection, relations, points, closing)
+        await journalPoints(connection, points, state)
+      }
       return counts as unknown as Counts
     })
     resolved?.remember()
@@ -199,7 +204,7 @@ export class MetricWriter {
 }
 
 /** Whether a write found that a partition is gone, dropped by another process: SQLSTATE 23514, as no table of points has a check. */
-function isMissingPartition(error: unknown): boolean {
+export function isMissingPartition(error: unknown): boolean {
   return (
     sqlState(error) === '23514' && error instanceof Error && /no partition of relation/.test(error.message)
   )

@@ -2,6 +2,7 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { Committed } from '../database/position.ts'
+import { requireEngine } from './engine-state.ts'
 import { MetricReader } from './metric-reader.ts'
 import { MetricWriter, type PointStorage } from './metric-writer.ts'
 import type {
@@ -25,7 +26,7 @@ import type {
   TimeRange,
 } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import { awaitWriters, isSourceId, lockSource } from './source-lock.ts'
+import { awaitWriters, isSourceId, lockSourceForWriting } from './source-lock.ts'
 import { removeSource, type RollUpRemoval } from './source-removal.ts'
 
 export interface EngineOptions {
@@ -139,9 +140,10 @@ export abstract class RelationalMetrics implements MetricsEngine {
     if (!isSourceId(sourceId)) return 0
     const options = { role: 'nomaly_app', scope, timeoutMs: REMOVAL_TIMEOUT_MS } as const
     const { value } = await this.#database.transaction(options, async (connection) => {
-      await lockSource(connection, sourceId, 'alone')
+      const state = await lockSourceForWriting(connection, sourceId, 'alone')
+      requireEngine(state, this.name)
       const deleteRolledUp = await this.beginRemoval(connection)
-      return removeSource(connection, this.#relations, sourceId, deleteRolledUp)
+      return removeSource(connection, this.#relations, sourceId, deleteRolledUp, state)
     })
     return value
   }

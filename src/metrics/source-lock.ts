@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { invalidField, NomalyError } from '../errors.ts'
+import { ENGINE_STATE, type EngineState, toEngineState } from './engine-state.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -10,38 +11,37 @@ export function isSourceId(text: string): boolean {
   return UUID.test(text)
 }
 
-/**
- * Locks a source until the transaction ends: appends share it; corrections and removal have it alone, so that what they count
- * and delete stays as they saw it.
- */
-export async function lockSource(
-  connection: Connection,
-  sourceId: string,
-  mode: 'shared' | 'alone',
-): Promise<void> {
-  if (!isSourceId(sourceId)) throw invalidField('source.id', 'must be a UUID')
-  const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock'
-  await connection.query(`select ${lock}(hashtextextended('nomaly metrics source ' || $1, 0))`, [
-    sourceId.toLowerCase(),
-  ])
-}
-
 /** What every write holds, shared, until it ends: nobody ever has it alone, but who waits for writers sees them by it. */
 const WRITERS = 'nomaly metrics writers'
 
-/** As {@link lockSource}, for a transaction that writes points: those who close hours see that it is under way. */
+/** What everything that changes points holds, shared, until it ends; who moves them to another engine has it alone for a moment. */
+const MOVE = 'nomaly metrics move'
+
+/**
+ * Locks a source until the transaction ends, for a write of points or for its removal: appends share it; corrections and removal have it
+ * alone, so that what they count and delete stays as they saw it. Those who close hours see that it is under way. Answers which engine keeps
+ * the points, which does not change as long as the transaction lasts.
+ */
 export async function lockSourceForWriting(
   connection: Connection,
   sourceId: string,
   mode: 'shared' | 'alone',
-): Promise<void> {
+): Promise<EngineState> {
   if (!isSourceId(sourceId)) throw invalidField('source.id', 'must be a UUID')
   const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock'
-  await connection.query(
-    `select pg_advisory_xact_lock_shared(hashtextextended('${WRITERS}', 0)),
-       ${lock}(hashtextextended('nomaly metrics source ' || $1, 0))`,
-    [sourceId.toLowerCase()],
-  )
+  // Two statements: the snapshot of the second is taken when the locks are held. The id was checked to be a UUID.
+  const results = (await connection.client.query(
+    `select pg_advisory_xact_lock_shared(hashtextextended('${MOVE}', 0)),
+       pg_advisory_xact_lock_shared(hashtextextended('${WRITERS}', 0)),
+       ${lock}(hashtextextended('nomaly metrics source ${sourceId.toLowerCase()}', 0));
+     ${ENGINE_STATE}`,
+  )) as unknown as { rows: Parameters<typeof toEngineState>[0] }[]
+  return toEngineState(results.at(-1)!.rows)
+}
+
+/** Keeps everybody from changing points until the transaction ends; waits for those who are at it only as long as `lock_timeout` says. */
+export async function lockOutWriters(connection: Connection): Promise<void> {
+  await connection.query(`select pg_advisory_xact_lock(hashtextextended('${MOVE}', 0))`)
 }
 
 /** Longer than any statement of a write may take. */
@@ -57,6 +57,11 @@ export async function awaitWriters(
   signal?: AbortSignal,
 ): Promise<void> {
   await awaitHolders(database, `nomaly metrics source ${sourceId.toLowerCase()}`, signal)
+}
+
+/** As {@link awaitWriters}, for whatever changes points. */
+export async function awaitChanges(database: Database, signal?: AbortSignal): Promise<void> {
+  await awaitHolders(database, MOVE, signal)
 }
 
 /** As {@link awaitWriters}, for writes to any source. */

@@ -1,5 +1,6 @@
 import type { Connection } from '../database/connection.ts'
 import { int4Array } from './array-encoder.ts'
+import { type EngineState, journalRemoval } from './engine-state.ts'
 import type { RetentionClass, SeriesId } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import { RETENTION_CLASSES } from './retention.ts'
@@ -24,6 +25,7 @@ export async function removeSource(
   relations: MetricsRelations,
   sourceId: string,
   deleteRolledUp: RollUpRemoval | undefined,
+  state: EngineState,
 ): Promise<number> {
   const removed = await connection.query<{ id: SeriesId; retention: RetentionClass }>(
     'delete from metrics.series where source_id = $1 returning id, retention',
@@ -42,6 +44,12 @@ export async function removeSource(
   for (const [retention, series] of byClass) {
     await deleteFrom(relations.points(retention), series)
     await deleteFrom('metrics.latest_points', series)
+    await journalRemoval(
+      connection,
+      retention,
+      series.map(({ id }) => id),
+      state,
+    )
   }
   // Last, because nothing is rolled up meanwhile: from here until the end nobody makes roll-ups of points that are about to go.
   for (const [retention, series] of byClass) {

@@ -5,8 +5,12 @@ import type { Connection } from '../database/connection.ts'
 import { Database } from '../database/database.ts'
 import { notFound } from '../errors.ts'
 import type { MetricsEngine, SeriesSource } from '../metrics/metrics-engine.ts'
+import { MovableMetrics } from '../metrics/movable-metrics.ts'
+import type { MoveSide } from '../metrics/move-side.ts'
 import { PartitionedEngine } from '../metrics/partitioned-engine.ts'
+import { PartitionedMoveSide } from '../metrics/partitioned-move-side.ts'
 import { TimescaleEngine } from '../metrics/timescale-engine.ts'
+import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
 import { Store } from './store.ts'
@@ -48,22 +52,27 @@ export async function openStore(
   return new Store({ database, metrics, notifier, queue, identities, tenants: new Tenants(database) })
 }
 
-/** Opens the engine that the metrics of this database were made for. */
-async function openMetrics(
+/** Opens the engine that keeps the metrics of this database, and follows where they are moved. */
+function openMetrics(
   database: Database,
   maxSeriesPerDataset: number,
   log: (message: string) => void,
 ): Promise<MetricsEngine> {
   const options = { database, clock: Date.now, requireSource: requireDataset, maxSeriesPerDataset, log }
-  const name = await database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
-    const [table] = await connection.query<{ exists: boolean }>(
-      "select to_regclass('metrics.engine') is not null as exists",
-    )
-    if (!table!.exists) return 'partitioned'
-    const [row] = await connection.query<{ name: MetricsEngine['name'] }>('select name from metrics.engine')
-    return row?.name ?? 'partitioned'
-  })
-  return name === 'timescale' ? new TimescaleEngine(options) : new PartitionedEngine(options)
+  return MovableMetrics.find(database, (name) =>
+    name === 'timescale' ? new TimescaleEngine(options) : new PartitionedEngine(options),
+  )
+}
+
+/** Both engines of a database of metrics as the ends of a move. Nothing is read or made yet. */
+export function openMoveSides(
+  database: Database,
+  clock: () => number,
+): Record<MetricsEngine['name'], MoveSide> {
+  return {
+    timescale: new TimescaleMoveSide(database, new TimescaleEngine({ database, clock })),
+    partitioned: new PartitionedMoveSide(database, new PartitionedEngine({ database, clock })),
+  }
 }
 
 /** Keeps points from being stored for a dataset that was deleted while they were on their way. */

@@ -13,6 +13,8 @@ import { createTestDatabase, findServer } from '../support/postgres.ts'
 export interface TimescaleFixture extends EngineFixture {
   readonly engine: TimescaleEngine
   readonly adminUrl: string
+  /** Of the login that the product has. */
+  readonly applicationUrl: string
   readonly database: Database
 }
 
@@ -100,6 +102,7 @@ export async function makeTimescaleEngine(
     engine: engine!,
     neighbour: neighbour!,
     adminUrl: testDatabase.adminUrl,
+    applicationUrl: url.href,
     database: databases[0]!,
     maxConnections: MAX_CONNECTIONS,
     setNow: (now) => {
