@@ -86,9 +86,9 @@ export class TimescaleMoveSide implements MoveSide {
           await this.open(connection, true)
           await connection.query("set local lock_timeout = '1s'")
           await lockRollUps(connection, retention, 'wait')
-          for (const of of [relations.daily, relations.hourly, relations.points])
+          for (const relation of [relations.daily, relations.hourly, relations.points])
             await connection.query(
-              `select public.drop_chunks('${of(retention)}', older_than => ${AFTER_ALL})`,
+              `select public.drop_chunks('${relation(retention)}', older_than => ${AFTER_ALL})`,
             )
           await connection.query(`delete from ${relations.late(retention)}`)
           await connection.query(
