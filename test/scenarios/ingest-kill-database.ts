@@ -4,6 +4,7 @@ import type { MetricsEngine } from '../../src/metrics/metrics-engine.ts'
 import { PartitionedEngine } from '../../src/metrics/partitioned-engine.ts'
 import { TimescaleEngine } from '../../src/metrics/timescale-engine.ts'
 import { urlForLogin } from '../../src/operations/connection-urls.ts'
+import { migrateInstance } from '../../src/operations/open-instance.ts'
 import type { TestServer } from '../support/postgres.ts'
 import { startSlowStream } from './slow-stream.ts'
 
@@ -15,8 +16,11 @@ export type EngineName = MetricsEngine['name']
 /** Runs a statement as superuser on the database of the scenario. */
 export type Ask = <Row>(statement: string, values?: readonly unknown[]) => Promise<Row[]>
 
+/** A server that can be killed, and comes back by itself. */
+export type KillableServer = Pick<TestServer, 'adminUrl' | 'port' | 'pid' | 'kill'>
+
 export interface KillDatabase extends AsyncDisposable {
-  readonly server: TestServer
+  readonly server: KillableServer
   /** Two engines on the same database, as two processes have them; what the first one sends arrives slowly. */
   readonly engine: MetricsEngine
   readonly neighbour: MetricsEngine
@@ -28,23 +32,19 @@ export interface KillDatabase extends AsyncDisposable {
 /** What the engines take for the present: all points are late, and their hours closed. */
 export const KILL_NOW_MS = Date.UTC(2026, 6, 1)
 
-export async function prepareKillDatabase(
-  serverUrl: string,
-  name: EngineName,
-  fill: (adminUrl: string, ask: Ask) => Promise<unknown>,
-): Promise<void> {
+export async function prepareKillDatabase(serverUrl: string, name: EngineName): Promise<void> {
   await asking(serverUrl)(`create database ${name}`)
-  const adminUrl = databaseUrl(serverUrl, name)
-  await fill(adminUrl, asking(adminUrl))
+  const options = { adminUrl: databaseUrl(serverUrl, name), applicationLogin: KILL_LOGIN }
+  await migrateInstance(options, name, () => {})
 }
 
-/** Whether a server has TimescaleDB to offer. */
-export async function offersTimescale(serverUrl: string): Promise<boolean> {
-  const found = await asking(serverUrl)("select from pg_available_extensions where name = 'timescaledb'")
-  return found.length === 1
+/** Reads one setting of a server. */
+export async function readSetting(serverUrl: string, name: string): Promise<string> {
+  const [row] = await asking(serverUrl)<{ setting: string }>('select current_setting($1) as setting', [name])
+  return row!.setting
 }
 
-export async function openKillDatabase(server: TestServer, name: EngineName): Promise<KillDatabase> {
+export async function openKillDatabase(server: KillableServer, name: EngineName): Promise<KillDatabase> {
   const adminUrl = databaseUrl(server.adminUrl, name)
   const stream = await startSlowStream(server.port)
   const slowUrl = new URL(adminUrl)

@@ -1,52 +1,63 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { migrate } from '../../src/database/migrator.ts'
-import { startTestServer, type TestServer } from '../support/postgres.ts'
-import { KILL_LOGIN, offersTimescale, openKillDatabase, prepareKillDatabase } from './ingest-kill-database.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startTestServer } from '../support/postgres.ts'
+import { findTimescalePrograms, NO_TIMESCALE, startTimescaleServer } from '../support/timescale-server.ts'
+import {
+  type EngineName,
+  type KillableServer,
+  openKillDatabase,
+  prepareKillDatabase,
+  readSetting,
+} from './ingest-kill-database.ts'
 import { ingestPlanOf, runIngestKill } from './ingest-kill-scenario.ts'
 
 const isLong = process.env['NOMALY_TEST_SCENARIOS'] === '1'
 const seeds = Array.from({ length: isLong ? 100 : 3 }, (_, seed) => seed)
 
-let server: TestServer
+// A server that others use too is not ours to kill: each engine has one of its own here.
+describeIngestKill('partitioned', () => startTestServer({ durable: true }))
 
-beforeAll(async () => {
-  server = await startTestServer({ durable: true })
-  await prepareKillDatabase(server.adminUrl, 'partitioned', (adminUrl) =>
-    migrate({ adminUrl, sets: ['core', 'metrics-partitioned'], applicationLogin: KILL_LOGIN }),
-  )
-})
-
-afterAll(() => server?.stop())
-
-test.for(seeds)(
-  'no acknowledged point is lost or doubled when the database is killed within a COPY (seed %i)',
-  { timeout: 120_000 },
-  async (seed) => {
-    await using opened = await openKillDatabase(server, 'partitioned')
-    await checkKill(seed, opened)
-  },
-)
-
-test('the same with TimescaleDB', { timeout: 600_000 }, async ({ skip }) => {
-  // A server that others use too is not ours to kill.
-  skip(!(await offersTimescale(server.adminUrl)), 'skipped: this server offers no timescaledb')
-  await prepareKillDatabase(server.adminUrl, 'timescale', async (adminUrl, ask) => {
-    await ask('create extension timescaledb')
-    const sets = ['core', 'metrics-partitioned', 'metrics-timescale'] as const
-    await migrate({ adminUrl, sets: [...sets], applicationLogin: KILL_LOGIN })
+const timescale = await findTimescalePrograms()
+if (timescale === undefined)
+  describe('kills of the database with timescale', () => {
+    test.skip(NO_TIMESCALE, () => {})
   })
-  for (const seed of seeds) {
-    await using opened = await openKillDatabase(server, 'timescale')
-    await checkKill(seed, opened)
-  }
-})
+else describeIngestKill('timescale', () => startTimescaleServer(timescale))
 
-async function checkKill(seed: number, opened: Parameters<typeof runIngestKill>[0]): Promise<void> {
+function describeIngestKill(name: EngineName, start: () => Promise<KillableServer & AsyncDisposable>): void {
+  describe(`kills of the database with ${name}`, () => {
+    let server: KillableServer & AsyncDisposable
+
+    beforeAll(async () => {
+      server = await start()
+      // Without them a kill proves little.
+      for (const setting of ['fsync', 'full_page_writes', 'synchronous_commit'])
+        expect(await readSetting(server.adminUrl, setting)).toBe('on')
+      await prepareKillDatabase(server.adminUrl, name)
+    })
+
+    afterAll(() => server?.[Symbol.asyncDispose]())
+
+    test.for(seeds)(
+      'within a COPY lose and double no acknowledged point (seed %i)',
+      { timeout: 120_000 },
+      async (seed) => {
+        await using opened = await openKillDatabase(server, name)
+        await checkKill(name, seed, opened)
+      },
+    )
+  })
+}
+
+async function checkKill(
+  engine: EngineName,
+  seed: number,
+  opened: Parameters<typeof runIngestKill>[0],
+): Promise<void> {
   const startedAt = Date.now()
   const outcome = await runIngestKill(opened, ingestPlanOf(seed))
   if (isLong)
     process.stdout.write(
-      `${JSON.stringify({ seed, ...outcome.report, seconds: (Date.now() - startedAt) / 1000 })}\n`,
+      `${JSON.stringify({ engine, seed, ...outcome.report, seconds: (Date.now() - startedAt) / 1000 })}\n`,
     )
   // The kill came while rows were being copied, and appends were under way.
   expect(outcome.report.copying).toBeGreaterThan(0)

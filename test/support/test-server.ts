@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -85,7 +85,7 @@ export async function killServer(directory: string): Promise<void> {
 }
 
 /** A watcher that outlives this process by a moment: its input closes with the process, even with one killed by -9. */
-function guardServer(directory: string, parent: string) {
+export function guardServer(directory: string, parent: string): ChildProcess {
   const script = `
     cat > /dev/null
     pid=$(head -n 1 "$1/postmaster.pid") && ps -p "$pid" -o command= | grep -q -F "$1" && kill -QUIT "$pid"
