@@ -110,8 +110,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   await registerOpenApi(app, options.version)
 
   await app.register(async (scope) => {
-    acceptPointFormats(scope)
-    registerPointRoutes(scope, store, config, metrics.pointsInserted)
+    acceptPointFormats(scope, config, metrics)
+    registerPointRoutes(scope, store, config, metrics)
     registerDetectRoutes(scope, config)
   })
   await app.register(async (scope) => {

@@ -4,6 +4,10 @@ import { CHUNK_POINTS, type ParsedChunk, type ParseOptions, type RejectedLine } 
 import { parseTime } from './parse-time.ts'
 import { describe, SeriesTable, shorten } from './series-table.ts'
 
+/** Room that columns begin with, and by what it is multiplied when it is used up. */
+const FEW_POINTS = 100
+const GROWTH = 10
+
 /** Lines that are no JSON, before it is asked whether most are. */
 const MAX_BROKEN = 10_000
 const TIME_EXPECTED = 'expected ISO 8601 (2026-01-31T12:00:00Z) or a number since 1970 in s, ms, µs or ns'
@@ -12,10 +16,12 @@ const WORDS: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity, '-I
 /** Gathers points and refusals of one input into chunks. */
 export class PointCollector {
   readonly table: SeriesTable
-  readonly #series = new Uint32Array(CHUNK_POINTS)
-  readonly #times = new Float64Array(CHUNK_POINTS)
-  readonly #values = new Float64Array(CHUNK_POINTS)
-  readonly #lines = new Uint32Array(CHUNK_POINTS)
+  // They grow, and go into the chunk as they are: most inputs have few points, and what is copied is held twice.
+  #series = new Uint32Array(0)
+  #times = new Float64Array(0)
+  #values = new Float64Array(0)
+  #lines = new Uint32Array(0)
+  #firstRoom = FEW_POINTS
   #size = 0
   #rejected: RejectedLine[] = []
   #rejectedTotal = 0
@@ -63,6 +69,7 @@ export class PointCollector {
   /** Adds a point whose parts are known to be good. */
   push(series: number, timeMs: number, value: number, line: number): void {
     const at = this.#size
+    if (at === this.#series.length) this.#grow()
     this.#series[at] = series
     this.#times[at] = timeMs
     this.#values[at] = value
@@ -111,12 +118,13 @@ export class PointCollector {
   /** What was gathered since the last call; keys are only those of this chunk. */
   take(): ParsedChunk {
     const keys: SeriesKey[] = []
-    const series = new Uint32Array(this.#size)
+    const size = this.#size
+    const series = this.#series.subarray(0, size)
     const local = new Map<number, number>()
     let last = -1
     let lastLocal = -1
-    for (let at = 0; at < this.#size; at += 1) {
-      const index = this.#series[at]!
+    for (let at = 0; at < size; at += 1) {
+      const index = series[at]!
       if (index !== last) {
         let here = local.get(index)
         if (here === undefined) {
@@ -132,17 +140,37 @@ export class PointCollector {
       points: {
         keys,
         series,
-        timesMs: this.#times.slice(0, this.#size),
-        values: this.#values.slice(0, this.#size),
-        lines: this.#lines.slice(0, this.#size),
+        timesMs: this.#times.subarray(0, size),
+        values: this.#values.subarray(0, size),
+        lines: this.#lines.subarray(0, size),
       },
       rejected: this.#rejected,
       rejectedTotal: this.#rejectedTotal,
     }
+    // The next chunk, if there is one, will hardly be smaller.
+    if (size === CHUNK_POINTS) this.#firstRoom = CHUNK_POINTS
+    this.#makeRoom(0)
     this.#size = 0
     this.#rejected = []
     this.#rejectedTotal = 0
     return chunk
+  }
+
+  #grow(): void {
+    const { length } = this.#series
+    const before = [this.#series, this.#times, this.#values, this.#lines] as const
+    this.#makeRoom(length === 0 ? this.#firstRoom : Math.min(CHUNK_POINTS, length * GROWTH))
+    this.#series.set(before[0])
+    this.#times.set(before[1])
+    this.#values.set(before[2])
+    this.#lines.set(before[3])
+  }
+
+  #makeRoom(length: number): void {
+    this.#series = new Uint32Array(length)
+    this.#times = new Float64Array(length)
+    this.#values = new Float64Array(length)
+    this.#lines = new Uint32Array(length)
   }
 }
 

@@ -2,7 +2,13 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Committed } from '../database/position.ts'
 import type { Dataset } from '../datasets/dataset.ts'
 import type { RejectedLine } from '../ingestion/parsed-points.ts'
-import type { AppendReport, CorrectionReport, PointBatch, RejectedPoint } from '../metrics/metrics-engine.ts'
+import type {
+  AppendReport,
+  CorrectionReport,
+  MetricsEngine,
+  PointBatch,
+  RejectedPoint,
+} from '../metrics/metrics-engine.ts'
 import type { Store } from '../store/store.ts'
 import type { ReadPoints } from './read-points.ts'
 
@@ -17,15 +23,16 @@ export interface LineReport {
 
 type Counts<R> = Omit<R, 'rejected' | 'rejectedTotal'> & LineReport
 
-/** Stores the points of an input in a dataset, in one transaction, and tells those who watch it. */
+/** Stores the points of an input in a dataset, `through` a buffer where there is one, in one transaction, and tells those who watch it. */
 export async function appendPoints(
   store: Store,
   scope: TenantScope,
   dataset: Dataset,
   points: ReadPoints,
   signal?: AbortSignal,
+  through: Pick<MetricsEngine, 'append'> = store.metrics,
 ): Promise<Committed<Counts<AppendReport>>> {
-  const { value, position } = await store.metrics.append(scope, toBatch(dataset, points), signal)
+  const { value, position } = await through.append(scope, toBatch(dataset, points), signal)
   if (value.inserted > 0) tellWatchers(store, scope, dataset)
   const { inserted, duplicates, conflicting } = value
   return { value: { inserted, duplicates, conflicting, ...lineReport(points, value) }, position }

@@ -12,7 +12,12 @@ export interface ReadPointsOptions extends ParseOptions {
   readonly maxBytes: number
   readonly maxPoints: number
   readonly maxSeries: number
+  /** Asked before so many bytes are held in all; what it answers is waited for, and nothing is read meanwhile. */
+  readonly hold?: (bytes: number) => Promise<void> | undefined
 }
+
+/** What a point is counted as: its place in the columns here and in those that are made of them, until it is stored. */
+export const POINT_BYTES = 100
 
 /** All points of one input, in columns, and what was refused of it. */
 export interface ReadPoints {
@@ -39,10 +44,20 @@ export async function readPoints(
 ): Promise<ReadPoints> {
   const chunks: ParsedChunk[] = []
   let total = 0
-  const bytes = decompressed(input, { encoding: options.encoding, maxBytes: options.maxBytes })
+  let totalBytes = 0
+  // By its text too: names of series are as long as one likes.
+  const hold = async (): Promise<void> => options.hold?.(Math.max(totalBytes, total * POINT_BYTES))
+  const bytes = passedBy(
+    decompressed(input, { encoding: options.encoding, maxBytes: options.maxBytes }),
+    async (length) => {
+      totalBytes += length
+      await hold()
+    },
+  )
   for await (const chunk of parsePoints(format, bytes, options)) {
     chunks.push(chunk)
     total += chunk.points.timesMs.length
+    await hold()
     if (total > options.maxPoints)
       throw tooMany(
         'points',
@@ -55,7 +70,26 @@ export async function readPoints(
   return joinChunks(chunks, total)
 }
 
+/** Bytes as they are, each piece after `pass` let it. */
+async function* passedBy(
+  input: AsyncIterable<Uint8Array>,
+  pass: (length: number) => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  for await (const bytes of input) {
+    await pass(bytes.length)
+    yield bytes
+  }
+}
+
 function joinChunks(chunks: readonly ParsedChunk[], total: number): ReadPoints {
+  const [only] = chunks
+  if (only !== undefined && chunks.length === 1)
+    return {
+      ...only.points,
+      rejected: only.rejected,
+      rejectedTotal: only.rejectedTotal,
+      columns: only.columns,
+    }
   const indexOf = new Map<SeriesKey, number>()
   const joined = {
     keys: [] as SeriesKey[],

@@ -1,12 +1,19 @@
 import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
-import type { Counter } from 'prom-client'
+import { Gauge, type Registry } from 'prom-client'
 import { Type } from 'typebox'
+import type { Dataset } from '../../datasets/dataset.ts'
 import { NomalyError } from '../../errors.ts'
+import type { TenantScope } from '../../access/tenant-scope.ts'
+import type { Config } from '../../config/profiles.ts'
+import { ByteBudget, type ByteLease } from '../../ingestion/byte-budget.ts'
 import type { PointFormat } from '../../ingestion/parsed-points.ts'
 import type { Store } from '../../store/store.ts'
+import type { ProcessMetrics } from '../../telemetry/process-metrics.ts'
+import { AppendBuffer } from '../../workflows/append-buffer.ts'
 import { appendPoints, correctPoints } from '../../workflows/append-points.ts'
 import { type ReadPoints, readPoints } from '../../workflows/read-points.ts'
+import { SharedLookUp } from '../../workflows/shared-look-up.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
@@ -15,21 +22,26 @@ import { DatasetParams, problems } from '../schemas/shared.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Gives back the place among the bodies that are read at once. */
-    pointSlot: (() => void) | undefined
+    /** What it holds of the bytes that requests with points share. */
+    pointLease: ByteLease | undefined
+    /** Gives that back, and its place. */
+    releasePoints: (() => void) | undefined
   }
 }
 
-export interface PointLimits {
-  readonly maxBodyBytes: number
-  readonly maxSeriesPerRequest: number
-}
+export type PointLimits = Pick<
+  Config,
+  'maxBodyBytes' | 'maxSeriesPerRequest' | 'maxIngestBytes' | 'maxWaitingPoints' | 'acquireTimeoutMs'
+>
 
 /** Points in one request: they are stored in one transaction. */
 const MAX_POINTS = 1_000_000
 
-/** Bodies that are read at the same time. */
-const MAX_BODIES = 32
+/** Requests with points at the same time, read or waiting for their commit. */
+const MAX_REQUESTS = 1000
+
+/** What each is counted as at least: its socket and its stream have buffers. */
+const MIN_REQUEST_BYTES = 16_384
 
 const FORMATS: Readonly<Record<string, PointFormat>> = {
   'application/x-ndjson': 'ndjson',
@@ -48,7 +60,23 @@ const consumes = Object.keys(FORMATS)
 const tags = ['points']
 
 /** Points in: whatever the format, all of a request is stored or nothing. */
-export function registerPointRoutes(app: Api, store: Store, limits: PointLimits, inserted: Counter): void {
+export function registerPointRoutes(
+  app: Api,
+  store: Store,
+  limits: PointLimits,
+  { registry, pointsInserted }: ProcessMetrics,
+): void {
+  const buffer = new AppendBuffer({ engine: store.metrics, maxWaitingPoints: limits.maxWaitingPoints })
+  observe(
+    registry,
+    'nomaly_ingest_waiting_points',
+    'Points that wait for their batch',
+    () => buffer.waitingPoints,
+  )
+  app.addHook('onClose', () => buffer[Symbol.asyncDispose]())
+  const lookUp = new SharedLookUp<Dataset>()
+  const findDataset = (scope: TenantScope, idOrName: string): Promise<Dataset> =>
+    lookUp.ask(`${scope.tenantId} ${idOrName}`, () => store.read(scope, 'latest').datasets.get(idOrName))
   app.post(
     '/v1/datasets/:dataset/points',
     {
@@ -73,10 +101,11 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
     },
     async (request, reply) => {
       const { scope } = identityOf(request)
-      const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      const dataset = await findDataset(scope, request.params.dataset)
       const points = await readPointBody(request, limits)
-      const { value, position } = await appendPoints(store, scope, dataset, points, untilAbandoned(reply))
-      inserted.inc(value.inserted)
+      const signal = untilAbandoned(reply)
+      const { value, position } = await appendPoints(store, scope, dataset, points, signal, buffer)
+      pointsInserted.inc(value.inserted)
       replyPosition(reply, position)
       return {
         ...value,
@@ -122,30 +151,54 @@ export function registerPointRoutes(app: Api, store: Store, limits: PointLimits,
   )
 }
 
-/** In this scope a body is a stream, read by {@link readPointBody} as it comes; so many at once, since each is held whole in memory. */
-export function acceptPointFormats(app: Api): void {
+/**
+ * In this scope a body is a stream, read by {@link readPointBody} as it comes. All that are under way hold a bounded number of bytes
+ * together: beyond it they are left on the wire.
+ */
+export function acceptPointFormats(app: Api, limits: PointLimits, { registry }: ProcessMetrics): void {
+  const budget = new ByteBudget({ maxBytes: limits.maxIngestBytes, maxWaitMs: limits.acquireTimeoutMs })
+  observe(
+    registry,
+    'nomaly_ingest_held_bytes',
+    'What requests with points hold of NOMALY_MAX_INGEST_BYTES',
+    () => budget.heldBytes,
+  )
   let underWay = 0
   app.addHook('onRequest', async (request) => {
-    underWay += 1
-    // Also where the connection breaks before an answer.
-    request.raw.socket.once('close', release)
-    request.pointSlot = release
-    function release(): void {
-      if (request.pointSlot === undefined) return
-      request.pointSlot = undefined
-      request.raw.socket.off('close', release)
-      underWay -= 1
-    }
-    if (underWay > MAX_BODIES)
+    if (underWay >= MAX_REQUESTS)
       throw new NomalyError('overloaded', 'Too many requests with points are under way.', {
         hint: 'Send fewer at once, or larger ones.',
         retryAfterSeconds: 1,
       })
+    underWay += 1
+    const lease = budget.lease()
+    request.pointLease = lease
+    // Also where the connection breaks before an answer.
+    request.raw.socket.once('close', release)
+    request.releasePoints = release
+    function release(): void {
+      if (request.pointLease === undefined) return
+      request.pointLease = undefined
+      request.raw.socket.off('close', release)
+      underWay -= 1
+      lease[Symbol.dispose]()
+    }
   })
-  app.addHook('onResponse', async (request) => request.pointSlot?.())
+  app.addHook('onResponse', async (request) => request.releasePoints?.())
   app.removeAllContentTypeParsers()
   for (const type of consumes)
     app.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
+}
+
+function observe(registry: Registry, name: string, help: string, value: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(value())
+    },
+  })
 }
 
 /** All points of a request's body. @throws NomalyError as {@link readPoints}, or for a missing body or an unknown encoding. */
@@ -168,7 +221,9 @@ export async function readPointBody(
         problems: [{ field: 'content-encoding', reason: 'must be gzip or identity' }],
       },
     )
+  const lease = request.pointLease
   return readPoints(format, wholeBody(request.body as Readable), {
+    hold: (bytes) => lease?.hold(MIN_REQUEST_BYTES + bytes),
     encoding,
     maxBytes: limits.maxBodyBytes,
     maxPoints: limits.maxPoints ?? MAX_POINTS,
