@@ -83,6 +83,23 @@ export const CONFIG_OPTIONS = {
     secret: true,
     description: 'The login that migrations run as; it may create roles and schemas.',
   } as Option<string | undefined>,
+  metricsDatabaseUrl: {
+    env: 'METRICS_DATABASE_URL',
+    kind: { type: 'url' },
+    fallback: undefined,
+    fallbackText: 'the core database',
+    secret: true,
+    description:
+      'A database of their own for series and points, as DATABASE_URL. For new installations: one that has points in its core stays with that.',
+  } as Option<string | undefined>,
+  metricsAdminDatabaseUrl: {
+    env: 'METRICS_ADMIN_DATABASE_URL',
+    kind: { type: 'url' },
+    fallback: undefined,
+    fallbackText: 'METRICS_DATABASE_URL',
+    secret: true,
+    description: 'The login that migrations of the metrics database run as, as ADMIN_DATABASE_URL.',
+  } as Option<string | undefined>,
   embeddedDatabasePort: integer(
     'NOMALY_EMBEDDED_DATABASE_PORT',
     8421,
@@ -103,6 +120,13 @@ export const CONFIG_OPTIONS = {
     [4, 1000],
     'connections',
     'Most connections this process keeps to the database, beside three for listening and the queue.',
+  ),
+  metricsDatabaseConnections: integer(
+    'NOMALY_METRICS_DATABASE_CONNECTIONS',
+    10,
+    [4, 1000],
+    'connections',
+    'Most connections this process keeps to the database of METRICS_DATABASE_URL.',
   ),
   acquireTimeoutMs: integer(
     'NOMALY_DATABASE_ACQUIRE_TIMEOUT_MS',
@@ -145,20 +169,6 @@ export const CONFIG_OPTIONS = {
     [1, 100_000_000],
     'series',
     'Most series in one dataset; what would make more is refused with the name of the tag that explodes.',
-  ),
-  maxIngestBytes: integer(
-    'NOMALY_MAX_INGEST_BYTES',
-    67_108_864,
-    [1_048_576, 17_179_869_184],
-    'bytes',
-    'What all requests with points may hold together in one process, by the size of their bodies after decompression or 100 bytes a point, whichever is more. Beyond it bodies are taken off the wire only as others end, and a request that has waited as long as for a connection (NOMALY_DATABASE_ACQUIRE_TIMEOUT_MS) is refused with 503 and Retry-After. One request at a time may exceed it, up to its own limits.',
-  ),
-  maxWaitingPoints: integer(
-    'NOMALY_MAX_WAITING_POINTS',
-    200_000,
-    [10_000, 100_000_000],
-    'points',
-    'Points of small requests that may wait in one process to be stored together with others, in batches of at most 10,000 points or after 50 ms; more are refused with 503 and Retry-After.',
   ),
   workerConcurrency: integer(
     'NOMALY_WORKER_CONCURRENCY',

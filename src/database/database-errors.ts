@@ -31,36 +31,59 @@ export function isRefusedValue(error: unknown): boolean {
   return /^22...$|^23514$/.test(sqlState(error) ?? '')
 }
 
+/** How messages speak of a database. */
+export interface DatabaseLabel {
+  readonly name: string
+  /** The variable that says how many connections there may be. */
+  readonly connectionsVariable: string
+}
+
+export const CORE_DATABASE: DatabaseLabel = {
+  name: 'database',
+  connectionsVariable: 'NOMALY_DATABASE_CONNECTIONS',
+}
+
+/** The database of the metrics, where it is another one than the core. */
+export const METRICS_DATABASE: DatabaseLabel = {
+  name: 'metrics database',
+  connectionsVariable: 'NOMALY_METRICS_DATABASE_CONNECTIONS',
+}
+
 /** Turns what the driver throws into an error that says what to do; leaves what it does not know as it is. */
-export function toNomalyError(error: unknown): unknown {
+export function toNomalyError(error: unknown, label: DatabaseLabel = CORE_DATABASE): unknown {
   if (error instanceof NomalyError || !(error instanceof Error)) return error
+  const { name, connectionsVariable } = label
   if (isConnectionLoss(error))
-    return new NomalyError('unavailable', 'The database does not answer.', {
+    return new NomalyError('unavailable', `The ${name} does not answer.`, {
       hint: 'Try again in a moment; `nomaly status` shows whether it is up.',
       retryAfterSeconds: 2,
       cause: error,
     })
   if (/timeout exceeded when trying to connect/.test(error.message))
-    return new NomalyError('overloaded', 'All database connections are busy.', {
-      hint: 'Try again in a moment, or raise NOMALY_DATABASE_CONNECTIONS.',
+    return new NomalyError('overloaded', `All connections to the ${name} are busy.`, {
+      hint: `Try again in a moment, or raise ${connectionsVariable}.`,
       retryAfterSeconds: 2,
       cause: error,
     })
   switch (sqlState(error)) {
     case '57014':
-      return new NomalyError('timeout', 'The database query took longer than its limit and was stopped.', {
-        hint: 'Ask for a shorter time range or fewer series.',
-        cause: error,
-      })
+      return new NomalyError(
+        'timeout',
+        `The query of the ${name} took longer than its limit and was stopped.`,
+        {
+          hint: 'Ask for a shorter time range or fewer series.',
+          cause: error,
+        },
+      )
     case '53100':
-      return new NomalyError('unavailable', 'The disk of the database is full.', {
+      return new NomalyError('unavailable', `The disk of the ${name} is full.`, {
         hint: 'Free space on it; nothing that was acknowledged is lost.',
         retryAfterSeconds: 30,
         cause: error,
       })
     case '53300':
-      return new NomalyError('overloaded', 'The database server accepts no more connections.', {
-        hint: 'Lower NOMALY_DATABASE_CONNECTIONS or raise max_connections of the server.',
+      return new NomalyError('overloaded', `The server of the ${name} accepts no more connections.`, {
+        hint: `Lower ${connectionsVariable} or raise max_connections of the server.`,
         retryAfterSeconds: 2,
         cause: error,
       })

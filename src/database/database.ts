@@ -3,13 +3,15 @@ import pg from 'pg'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { Connection, type DatabaseRole, openingStatements } from './connection.ts'
 import { establishCommit } from './commit-outcome.ts'
-import { isConnectionLoss, toNomalyError } from './database-errors.ts'
+import { CORE_DATABASE, type DatabaseLabel, isConnectionLoss, toNomalyError } from './database-errors.ts'
 import type { Committed, Freshness, Position } from './position.ts'
 
 export interface DatabaseOptions {
   readonly url: string
   /** Shown in `pg_stat_activity`. */
   readonly applicationName: string
+  /** How errors name it; the core database where it is left out. */
+  readonly label?: DatabaseLabel
   readonly maxConnections: number
   /** How long a caller waits for a free connection before it is told that the database is busy. */
   readonly acquireTimeoutMs: number
@@ -40,10 +42,12 @@ export class Database implements AsyncDisposable {
   readonly #options: DatabaseOptions
   /** Clients whose state is unknown: closed, not reused, when they come back. */
   readonly #broken = new WeakSet<pg.PoolClient>()
+  readonly #label: DatabaseLabel
   #systemId: string | undefined
 
   constructor(options: DatabaseOptions) {
     this.#options = options
+    this.#label = options.label ?? CORE_DATABASE
     this.#pool = new pg.Pool({
       connectionString: options.url,
       application_name: options.applicationName,
@@ -54,7 +58,9 @@ export class Database implements AsyncDisposable {
       keepAlive: true,
     })
     // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-    this.#pool.on('error', (error) => options.log(`An idle database connection broke: ${error.message}`))
+    this.#pool.on('error', (error) =>
+      options.log(`An idle connection to the ${this.#label.name} broke: ${error.message}`),
+    )
   }
 
   /** Connections in the pool right now. */
@@ -89,11 +95,14 @@ export class Database implements AsyncDisposable {
 
   /** Runs `work` in one read-only transaction that sees one snapshot throughout. */
   async read<T>(options: ReadOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#withClient(options, async (client) => {
-      const value = await this.#inTransaction(client, 'read only', options, work)
-      await client.query('commit')
-      return value
-    })
+    return this.#withClient(options, (client) =>
+      this.#inTransaction(client, 'read only', options, async (connection) => {
+        const value = await work(connection)
+        options.signal?.throwIfAborted()
+        if (connection.isOpen) await connection.batch([], 'commit')
+        return value
+      }),
+    )
   }
 
   /**
@@ -146,7 +155,7 @@ export class Database implements AsyncDisposable {
       if (isConnectionLoss(error) || error instanceof LostConnection) this.#broken.add(client)
       if (error instanceof UncertainCommit) throw error
       if (options.signal?.aborted === true) throw options.signal.reason
-      throw toNomalyError(error instanceof LostConnection ? error.cause : error)
+      throw toNomalyError(error instanceof LostConnection ? error.cause : error, this.#label)
     } finally {
       stopCancelling()
       client.off('error', onClientError)
@@ -168,7 +177,7 @@ export class Database implements AsyncDisposable {
         (client) => client.release(),
         () => {},
       )
-      throw signal?.aborted === true ? signal.reason : toNomalyError(error)
+      throw signal?.aborted === true ? signal.reason : toNomalyError(error, this.#label)
     } finally {
       signal?.removeEventListener('abort', abandon)
     }
@@ -182,15 +191,20 @@ export class Database implements AsyncDisposable {
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
     const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
+    const opening = openingStatements(mode, options.role, options.scope, timeoutMs)
+    // A read is opened by its first statements; what goes wrong before those leaves nothing behind.
+    const connection = new Connection(client, mode === 'read only' ? opening : [])
     try {
-      await client.query(openingStatements(mode, options.role, options.scope, timeoutMs))
-      // Asked for once per process, and before the first commit: after it nothing may fail any more.
-      if (mode === 'read write') this.#systemId ??= await readSystemId(client)
-      const value = await work(new Connection(client))
+      if (mode === 'read write') {
+        await client.query(opening.join('; '))
+        // Asked for once per process, and before the first commit: after it nothing may fail any more.
+        this.#systemId ??= await readSystemId(client)
+      }
+      const value = await work(connection)
       options.signal?.throwIfAborted()
       return value
     } catch (error) {
-      if (isConnectionLoss(error)) throw error
+      if (isConnectionLoss(error) || !connection.isOpen) throw error
       try {
         await client.query('rollback')
       } catch {

@@ -12,26 +12,43 @@ import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { chooseMetricsEngine, rememberMetricsEngine } from './choose-metrics-engine.ts'
 import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
+import { checkDatabases, joinDatabases } from './join-databases.ts'
 import { prepareTenant } from './prepare-tenant.ts'
 
-/** The migrations that an installation needs on plain PostgreSQL. */
+/** The migrations of an installation that has everything in one database of plain PostgreSQL. */
 export const MIGRATION_SETS: readonly MigrationSet[] = ['core', 'metrics-partitioned']
 
-/** Chooses what keeps the metrics of a database, migrates it for that, and remembers it. */
+/** How one database is migrated; what is in it is decided here. */
+export type DatabaseMigration = Omit<MigrateOptions, 'sets'>
+
+/**
+ * Chooses what keeps the metrics, migrates the core and, where they are in a database of their own, that, and notes in each whose it is.
+ * @throws NomalyError `conflict` where the databases are not of one installation, or another engine is wanted than there is.
+ */
 export async function migrateInstance(
-  options: Omit<MigrateOptions, 'sets'>,
+  core: DatabaseMigration,
   wanted: Config['metricsEngine'],
   log: (message: string) => void,
+  metrics?: DatabaseMigration,
 ): Promise<MigrationReport> {
-  const { adminUrl } = options
+  const pair = { coreUrl: core.adminUrl, metricsUrl: metrics?.adminUrl }
+  await checkDatabases(pair)
+  const { adminUrl } = metrics ?? core
   const engine = await chooseMetricsEngine(adminUrl, wanted)
   if (engine.reason !== undefined) log(`Metrics are kept in plain PostgreSQL: ${engine.reason}`)
   // Series and their newest points are in the first of the two sets of metrics, whatever keeps the points.
-  const sets =
-    engine.name === 'timescale' ? [...MIGRATION_SETS, 'metrics-timescale' as const] : MIGRATION_SETS
-  const report = await migrate({ ...options, sets })
+  const metricsSets: MigrationSet[] = [
+    'metrics-partitioned',
+    ...(engine.name === 'timescale' ? ['metrics-timescale' as const] : []),
+  ]
+  const { applied } = await migrate({
+    ...core,
+    sets: metrics === undefined ? ['core', ...metricsSets] : ['core'],
+  })
+  const inMetrics = metrics === undefined ? [] : (await migrate({ ...metrics, sets: metricsSets })).applied
   await rememberMetricsEngine(adminUrl, engine)
-  return report
+  await joinDatabases(pair)
+  return { applied: [...applied, ...inMetrics.map((name) => `${name} in the metrics database`)] }
 }
 
 /** An installation that is up: its data folder, its database and the store on it. */
@@ -74,14 +91,19 @@ export async function openInstance(
 }
 
 /** How a server of the user's own is migrated: where the administrator's login is another one, the application's gets its two roles. */
-export function serverMigration(
-  databaseUrl: string,
-  adminUrl: string | undefined,
-): Omit<MigrateOptions, 'sets'> {
+export function serverMigration(databaseUrl: string, adminUrl: string | undefined): DatabaseMigration {
   const login = decodeURIComponent(new URL(databaseUrl).username)
   if (adminUrl === undefined || login === decodeURIComponent(new URL(adminUrl).username))
     return { adminUrl: adminUrl ?? databaseUrl }
   return { adminUrl, applicationLogin: { name: login } }
+}
+
+/** How the database of METRICS_DATABASE_URL is migrated; `undefined` where there is none. */
+export function metricsMigration(config: Config): DatabaseMigration | undefined {
+  const { metricsDatabaseUrl, metricsAdminDatabaseUrl } = config
+  return metricsDatabaseUrl === undefined
+    ? undefined
+    : serverMigration(metricsDatabaseUrl, metricsAdminDatabaseUrl)
 }
 
 async function openDatabase(
@@ -90,12 +112,10 @@ async function openDatabase(
   log: (message: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<{ applicationUrl: string; embedded: EmbeddedServer | undefined }> {
+  const metrics = metricsMigration(config)
   if (config.databaseUrl !== undefined) {
-    await migrateInstance(
-      serverMigration(config.databaseUrl, config.adminDatabaseUrl),
-      config.metricsEngine,
-      log,
-    )
+    const core = serverMigration(config.databaseUrl, config.adminDatabaseUrl)
+    await migrateInstance(core, config.metricsEngine, log, metrics)
     return { applicationUrl: config.databaseUrl, embedded: undefined }
   }
   const embedded = await startEmbeddedServer({
@@ -111,6 +131,7 @@ async function openDatabase(
       { adminUrl: embedded.adminUrl, applicationLogin: { name: APPLICATION_LOGIN, password } },
       config.metricsEngine,
       log,
+      metrics,
     )
     return { applicationUrl: urlForLogin(embedded.adminUrl, APPLICATION_LOGIN, password), embedded }
   } catch (error) {

@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { cpus, freemem, loadavg, totalmem } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Identity } from '../access/identity.ts'
+import type { Database } from '../database/database.ts'
 import { type Dataset, SELF_DATASET_NAME } from '../datasets/dataset.ts'
 import { NomalyError } from '../errors.ts'
 import type { SeriesKey } from '../metrics/metrics-engine.ts'
@@ -119,7 +120,17 @@ export class SelfWatch implements AsyncDisposable {
 
   async #read(): Promise<Reading[]> {
     const nowMs = Date.now()
-    return [...(await this.#readMachine()), ...(await this.#readDatabase(nowMs))]
+    const { store } = this.#options
+    const isSizeDue = nowMs - this.#sizesAt >= SIZE_INTERVAL_MS
+    const readings = [
+      ...(await this.#readMachine()),
+      ...(await readDatabase(store.database, {}, isSizeDue)),
+      ...(store.hasMetricsApart
+        ? await readDatabase(store.metricsDatabase, { database: 'metrics' }, isSizeDue)
+        : []),
+    ]
+    if (isSizeDue) this.#sizesAt = nowMs
+    return readings
   }
 
   async #append(readings: readonly Reading[]): Promise<void> {
@@ -157,49 +168,45 @@ export class SelfWatch implements AsyncDisposable {
       reading('process_event_loop_lag_ms', Math.max(0, delayMs - 20)),
     ]
   }
-
-  async #readDatabase(nowMs: number): Promise<Reading[]> {
-    const { database } = this.#options.store
-    const { total, idle, waiting } = database.poolUse
-    const startedAt = performance.now()
-    const isSizeDue = nowMs - this.#sizesAt >= SIZE_INTERVAL_MS
-    const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
-      connection.query<{ commits: number; connections: number }>(
-        `select xact_commit::float8 as commits, numbackends::float8 as connections
-         from pg_stat_database where datname = current_database()`,
-      ),
-    )
-    const latencyMs = performance.now() - startedAt
-    const sizes = isSizeDue ? await this.#readSizes() : []
-    if (isSizeDue) this.#sizesAt = nowMs
-    return [
-      reading('database_latency_ms', latencyMs),
-      reading('database_connections', rows[0]?.connections ?? Number.NaN),
-      reading('database_commits_total', rows[0]?.commits ?? Number.NaN),
-      reading('pool_connections_used', total - idle),
-      reading('pool_callers_waiting', waiting),
-      ...sizes,
-    ]
-  }
-
-  async #readSizes(): Promise<Reading[]> {
-    const { database } = this.#options.store
-    const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
-      connection.query<{ part: string; bytes: number }>(
-        `select n.nspname as part, sum(pg_total_relation_size(c.oid))::float8 as bytes
-         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('nomaly', 'metrics', 'pgboss') and c.relkind = 'r' group by 1`,
-      ),
-    )
-    return rows.map(({ part, bytes }) => ({
-      key: { metric: 'database_table_bytes', tags: { schema: part } },
-      value: bytes,
-    }))
-  }
 }
 
-function reading(metric: string, value: number): Reading {
-  return { key: { metric, tags: {} }, value }
+async function readDatabase(
+  database: Database,
+  tags: SeriesKey['tags'],
+  withSizes: boolean,
+): Promise<Reading[]> {
+  const { total, idle, waiting } = database.poolUse
+  const startedAt = performance.now()
+  const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+    connection.query<{ commits: number; connections: number }>(
+      `select xact_commit::float8 as commits, numbackends::float8 as connections
+       from pg_stat_database where datname = current_database()`,
+    ),
+  )
+  const latencyMs = performance.now() - startedAt
+  return [
+    reading('database_latency_ms', latencyMs, tags),
+    reading('database_connections', rows[0]?.connections ?? Number.NaN, tags),
+    reading('database_commits_total', rows[0]?.commits ?? Number.NaN, tags),
+    reading('pool_connections_used', total - idle, tags),
+    reading('pool_callers_waiting', waiting, tags),
+    ...(withSizes ? await readSizes(database, tags) : []),
+  ]
+}
+
+async function readSizes(database: Database, tags: SeriesKey['tags']): Promise<Reading[]> {
+  const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+    connection.query<{ part: string; bytes: number }>(
+      `select n.nspname as part, sum(pg_total_relation_size(c.oid))::float8 as bytes
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where n.nspname in ('nomaly', 'metrics', 'pgboss') and c.relkind = 'r' group by 1`,
+    ),
+  )
+  return rows.map(({ part, bytes }) => reading('database_table_bytes', bytes, { ...tags, schema: part }))
+}
+
+function reading(metric: string, value: number, tags: SeriesKey['tags'] = {}): Reading {
+  return { key: { metric, tags }, value }
 }
 
 function cpuTimes(): { readonly idle: number; readonly total: number } {

@@ -1,10 +1,11 @@
 import { Identities } from '../access/identities.ts'
 import { Tenants } from '../access/tenants.ts'
 import type { Config } from '../config/profiles.ts'
-import type { Connection } from '../database/connection.ts'
 import { Database } from '../database/database.ts'
-import { notFound } from '../errors.ts'
-import type { MetricsEngine, SeriesSource } from '../metrics/metrics-engine.ts'
+import { METRICS_DATABASE } from '../database/database-errors.ts'
+import { requireJoined } from '../database/installation.ts'
+import { Backfills } from '../metrics/backfills.ts'
+import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 import { MovableMetrics } from '../metrics/movable-metrics.ts'
 import type { MoveSide } from '../metrics/move-side.ts'
 import { PartitionedEngine } from '../metrics/partitioned-engine.ts'
@@ -13,52 +14,81 @@ import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
+import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
 import { Store } from './store.ts'
 
 type StoreConfig = Pick<
   Config,
+  | 'metricsDatabaseUrl'
   | 'databaseConnections'
+  | 'metricsDatabaseConnections'
   | 'acquireTimeoutMs'
   | 'statementTimeoutMs'
   | 'commitTimeoutMs'
   | 'maxSeriesPerDataset'
 >
 
-/** Opens the database tier: the one place that decides which adapters stand behind the ports. */
+/**
+ * Opens the database tier: the one place that decides which adapters stand behind the ports.
+ * @throws NomalyError `conflict` where the databases do not belong together.
+ */
 export async function openStore(
   config: StoreConfig,
   databaseUrl: string,
   log: (message: string) => void,
 ): Promise<Store> {
-  const database = new Database({
-    url: databaseUrl,
-    applicationName: 'nomaly',
-    maxConnections: config.databaseConnections,
-    acquireTimeoutMs: config.acquireTimeoutMs,
-    statementTimeoutMs: config.statementTimeoutMs,
-    commitTimeoutMs: config.commitTimeoutMs,
-    log,
-  })
   await using stack = new AsyncDisposableStack()
-  stack.use(database)
+  const { acquireTimeoutMs, statementTimeoutMs, commitTimeoutMs, metricsDatabaseUrl } = config
+  const limits = { acquireTimeoutMs, statementTimeoutMs, commitTimeoutMs, log }
+  const database = stack.use(
+    new Database({
+      url: databaseUrl,
+      applicationName: 'nomaly',
+      maxConnections: config.databaseConnections,
+      ...limits,
+    }),
+  )
+  const metricsDatabase =
+    metricsDatabaseUrl === undefined
+      ? database
+      : stack.use(
+          new Database({
+            url: metricsDatabaseUrl,
+            applicationName: 'nomaly metrics',
+            maxConnections: config.metricsDatabaseConnections,
+            label: METRICS_DATABASE,
+            ...limits,
+          }),
+        )
+  await requireJoined(database, metricsDatabase)
   const notifier = stack.use(await PostgresNotifier.connect(databaseUrl, log))
   const queue = new TaskQueue(databaseUrl, log)
   stack.defer(() => queue.stop(5_000))
   await queue.start()
   const identities = new Identities(database, log)
   notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
-  const metrics = await openMetrics(database, config.maxSeriesPerDataset, log)
+  const requireSource = metricsDatabase === database ? requireDataset : requireDatasetOf(database)
+  const { maxSeriesPerDataset } = config
+  const metrics = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
+  const backfills = new Backfills({
+    database: metricsDatabase,
+    clock: Date.now,
+    requireSource,
+    maxSeriesPerDataset,
+  })
   stack.move()
-  return new Store({ database, metrics, notifier, queue, identities, tenants: new Tenants(database) })
+  const tenants = new Tenants(database)
+  return new Store({ database, metricsDatabase, metrics, backfills, notifier, queue, identities, tenants })
 }
 
 /** Opens the engine that keeps the metrics of this database, and follows where they are moved. */
 function openMetrics(
   database: Database,
+  requireSource: RequireSource,
   maxSeriesPerDataset: number,
   log: (message: string) => void,
 ): Promise<MetricsEngine> {
-  const options = { database, clock: Date.now, requireSource: requireDataset, maxSeriesPerDataset, log }
+  const options = { database, clock: Date.now, requireSource, maxSeriesPerDataset, log }
   return MovableMetrics.find(database, (name) =>
     name === 'timescale' ? new TimescaleEngine(options) : new PartitionedEngine(options),
   )
@@ -73,11 +103,4 @@ export function openMoveSides(
     timescale: new TimescaleMoveSide(database, new TimescaleEngine({ database, clock })),
     partitioned: new PartitionedMoveSide(database, new PartitionedEngine({ database, clock })),
   }
-}
-
-/** Keeps points from being stored for a dataset that was deleted while they were on their way. */
-async function requireDataset(connection: Connection, source: SeriesSource): Promise<void> {
-  if (source.kind !== 'dataset') return
-  const rows = await connection.query('select from nomaly.datasets where id = $1', [source.id])
-  if (rows.length === 0) throw notFound('dataset', source.id)
 }

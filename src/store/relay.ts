@@ -71,6 +71,11 @@ async function tenantsWithWebhook(
 /** Removes events and commit markers that nobody will ask for any more, some thousand at a time. */
 export async function pruneHistory(database: Database): Promise<void> {
   await deleteOld(database, 'events', 'id', `published_at < now() - interval '${KEEP_EVENTS}'`)
+  await pruneMarkers(database)
+}
+
+/** Of a database that has no events: that of the metrics. */
+export async function pruneMarkers(database: Database): Promise<void> {
   await deleteOld(database, 'commit_markers', 'marker', `written_at < now() - interval '${KEEP_MARKERS}'`)
 }
 

@@ -1,8 +1,10 @@
 import type { Identities } from '../access/identities.ts'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Tenants } from '../access/tenants.ts'
+import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { Committed, Freshness } from '../database/position.ts'
+import type { Backfills } from '../metrics/backfills.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
@@ -11,22 +13,35 @@ import { createRepositories, createUnitOfWork, type Repositories, type UnitOfWor
 /** The parts that {@link openStore} puts together. */
 export interface StoreParts {
   readonly database: Database
+  /** That of the metrics: the same, unless they are in a database of their own. */
+  readonly metricsDatabase: Database
   readonly metrics: MetricsEngine
+  readonly backfills: Backfills
   readonly notifier: Notifier
   readonly queue: TaskQueue
   readonly identities: Identities
   readonly tenants: Tenants
 }
 
-export interface HealthReport {
+export interface HealthCheck {
+  readonly name: 'database' | 'metrics'
   readonly ok: boolean
-  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[]
+  readonly detail: string
+}
+
+export interface HealthReport {
+  /** `degraded`: only what needs points fails. */
+  readonly status: 'ready' | 'degraded' | 'not ready'
+  readonly checks: readonly HealthCheck[]
 }
 
 /** The database tier as everything above sees it. */
 export class Store implements AsyncDisposable {
   readonly database: Database
+  /** That of the metrics: the same as `database`, unless they are in a database of their own. */
+  readonly metricsDatabase: Database
   readonly metrics: MetricsEngine
+  readonly backfills: Backfills
   readonly notifier: Notifier
   readonly queue: TaskQueue
   readonly identities: Identities
@@ -34,7 +49,9 @@ export class Store implements AsyncDisposable {
 
   constructor(parts: StoreParts) {
     this.database = parts.database
+    this.metricsDatabase = parts.metricsDatabase
     this.metrics = parts.metrics
+    this.backfills = parts.backfills
     this.notifier = parts.notifier
     this.queue = parts.queue
     this.identities = parts.identities
@@ -60,24 +77,49 @@ export class Store implements AsyncDisposable {
     )
   }
 
+  /** Whether the metrics are in a database of their own, which may be away while the core is not. */
+  get hasMetricsApart(): boolean {
+    return this.metricsDatabase !== this.database
+  }
+
+  /** Looks whether metrics in a database of their own can be asked. @throws NomalyError `unavailable`. */
+  async requireMetrics(signal?: AbortSignal): Promise<void> {
+    if (this.hasMetricsApart)
+      await this.metricsDatabase.read({ role: 'nomaly_system', freshness: 'latest', signal }, ask)
+  }
+
   /** Whether the parts answer, within two seconds. */
   async health(): Promise<HealthReport> {
-    const startedAt = performance.now()
-    try {
-      await this.database.read(
-        { role: 'nomaly_system', freshness: 'latest', signal: AbortSignal.timeout(2_000) },
-        (connection) => connection.query('select 1 as one'),
-      )
-      const elapsedMs = Math.round(performance.now() - startedAt)
-      return { ok: true, checks: [{ name: 'database', ok: true, detail: `answers in ${elapsedMs} ms` }] }
-    } catch (error) {
-      return { ok: false, checks: [{ name: 'database', ok: false, detail: (error as Error).message }] }
-    }
+    const checks = await Promise.all([
+      checkDatabase('database', this.database),
+      ...(this.hasMetricsApart ? [checkDatabase('metrics', this.metricsDatabase)] : []),
+    ])
+    const [core, metrics] = checks
+    if (!core.ok) return { status: 'not ready', checks }
+    return { status: metrics?.ok === false ? 'degraded' : 'ready', checks }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.queue.stop(5_000)
     await this.notifier[Symbol.asyncDispose]()
+    if (this.hasMetricsApart) await this.metricsDatabase[Symbol.asyncDispose]()
     await this.database[Symbol.asyncDispose]()
+  }
+}
+
+async function ask(connection: Connection): Promise<void> {
+  await connection.query('select 1 as one')
+}
+
+async function checkDatabase(name: HealthCheck['name'], database: Database): Promise<HealthCheck> {
+  const startedAt = performance.now()
+  try {
+    await database.read(
+      { role: 'nomaly_system', freshness: 'latest', signal: AbortSignal.timeout(2_000) },
+      ask,
+    )
+    return { name, ok: true, detail: `answers in ${Math.round(performance.now() - startedAt)} ms` }
+  } catch (error) {
+    return { name, ok: false, detail: (error as Error).message }
   }
 }

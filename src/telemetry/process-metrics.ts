@@ -6,21 +6,38 @@ export interface ProcessMetrics {
   readonly requestSeconds: Histogram<'method' | 'route' | 'status'>
   readonly pointsInserted: Counter
   readonly taskSeconds: Histogram<'task' | 'outcome'>
+  /** What the reconcile task removed. */
+  readonly orphansRemoved: Counter<'what'>
+  /** What the reconcile task found when it last looked. */
+  readonly orphansFound: Gauge<'what'>
+  /** 1 where the reconcile task removes nothing, since a database looks as if restored to an older state. */
+  readonly reconcileHalted: Gauge
 }
 
-/** Creates the metrics; `poolUse` is asked whenever they are read. */
-export function createProcessMetrics(
-  poolUse: () => { readonly total: number; readonly idle: number; readonly waiting: number },
-): ProcessMetrics {
+/** How a pool of connections is used. */
+export interface PoolUse {
+  readonly total: number
+  readonly idle: number
+  readonly waiting: number
+}
+
+/** Creates the metrics; pools are asked whenever they are read. `metricsPoolUse` is for metrics in a database of their own. */
+export function createProcessMetrics(poolUse: () => PoolUse, metricsPoolUse?: () => PoolUse): ProcessMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'nomaly_' })
   new Gauge({
     name: 'nomaly_database_connections',
-    help: 'Connections of the pool, by state; waiting counts callers',
-    labelNames: ['state'],
+    help: 'Connections of the pool to each database, by state; waiting counts callers',
+    labelNames: ['database', 'state'],
     registers: [registry],
     collect() {
-      for (const [state, count] of Object.entries(poolUse())) this.set({ state }, count)
+      for (const [database, use] of [['core', poolUse] as const, ['metrics', metricsPoolUse] as const]) {
+        if (use === undefined) continue
+        const { total, idle, waiting } = use()
+        this.set({ database, state: 'total' }, total)
+        this.set({ database, state: 'idle' }, idle)
+        this.set({ database, state: 'waiting' }, waiting)
+      }
     },
   })
 
@@ -43,6 +60,23 @@ export function createProcessMetrics(
       help: 'Time that a task of the queue took',
       labelNames: ['task', 'outcome'],
       buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600],
+      registers: [registry],
+    }),
+    orphansRemoved: new Counter({
+      name: 'nomaly_reconcile_removed_total',
+      help: 'Sources of points without a dataset, and states of detectors without a series, that were removed',
+      labelNames: ['what'],
+      registers: [registry],
+    }),
+    orphansFound: new Gauge({
+      name: 'nomaly_reconcile_orphans',
+      help: 'Sources of points without a dataset, and states of detectors without a series, when this process last looked',
+      labelNames: ['what'],
+      registers: [registry],
+    }),
+    reconcileHalted: new Gauge({
+      name: 'nomaly_reconcile_halted',
+      help: '1 where nothing is removed, since a database looks as if it were restored to an older state',
       registers: [registry],
     }),
   }

@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { WorkerPresence } from '../jobs/worker-presence.ts'
 import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
-import { pruneHistory, relayOutbox } from '../store/relay.ts'
+import { pruneHistory, pruneMarkers, relayOutbox } from '../store/relay.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
+import { reconcile } from '../workflows/reconcile.ts'
 import { recoverRuns } from '../workflows/recover-runs.ts'
+import { recoverBackfills } from '../workflows/run-backfill.ts'
 import { startDueRuns } from '../workflows/schedule-runs.ts'
 import { wakeAllStreams, wakeStreamsOf } from '../workflows/wake-streams.ts'
+import { reconcileReporter } from './reconcile-report.ts'
 import { repeat, type Repetition } from './repetition.ts'
 import { taskHandlers } from './task-handlers.ts'
 
@@ -32,7 +35,7 @@ export class Worker implements AsyncDisposable {
   readonly #options: WorkerOptions
   readonly #presence: WorkerPresence
   readonly #stopping = new AbortController()
-  /** Ends a round of roll-ups early, which may be long and which anybody can go on with. */
+  /** Ends early what may be long, and what anybody can go on with: a round of roll-ups, or of reconciling. */
   readonly #leavingOff = new AbortController()
   readonly #repetitions: Repetition[] = []
   /** Datasets whose streams are about to be woken, and the wake-ups that are under way. */
@@ -72,10 +75,7 @@ export class Worker implements AsyncDisposable {
   async #start(): Promise<void> {
     const { store, logger } = this.#options
     // A task reads points on one connection while it stores what it found on another, in two queues: all of them must get theirs.
-    const concurrency = Math.max(
-      1,
-      Math.min(this.#options.concurrency, Math.floor((store.database.poolUse.max - 2) / 4)),
-    )
+    const concurrency = Math.max(1, Math.min(this.#options.concurrency, roomForTasks(store)))
     await this.#presence.keep()
     const handlers = taskHandlers(this.#options, this.id, this.#runsAtWork)
     for (const name of Object.keys(handlers) as TaskName[])
@@ -97,11 +97,18 @@ export class Worker implements AsyncDisposable {
     every('recover', 5_000, () =>
       recoverRuns(store, { id: this.id, isBusyWith: (runId) => this.#runsAtWork.has(runId) }),
     )
+    every('backfills', 15_000, () => recoverBackfills(store))
+    every('abandoned backfills', 3_600_000, () => store.backfills.prune(new Date()))
     every('streams', 30_000, () => wakeAllStreams(store))
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
     // Hours that ended, and points that came late: until they are rolled up they are answered from raw, right but slowly.
-    every('roll-ups', 15_000, () => this.#rollUp())
+    every('roll-ups', 15_000, () => this.#untilStopped((signal) => store.metrics.rollUp(new Date(), signal)))
     every('prune', 3_600_000, () => pruneHistory(store.database))
+    if (store.hasMetricsApart) every('prune metrics', 3_600_000, () => pruneMarkers(store.metricsDatabase))
+    const report = reconcileReporter(this.#options.metrics, logger)
+    every('reconcile', 3_600_000, () =>
+      this.#untilStopped(async (signal) => report(await reconcile(store, signal))),
+    )
     this.#unsubscribe.push(
       store.notifier.subscribe(({ channel, tenantId, id }) => {
         if (channel === 'outbox') this.#relay?.now()
@@ -119,10 +126,10 @@ export class Worker implements AsyncDisposable {
   }
 
   /** What is left undone when the worker stops, the next one does. */
-  async #rollUp(): Promise<void> {
+  async #untilStopped(work: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
     const { signal } = this.#leavingOff
     try {
-      await this.#options.store.metrics.rollUp(new Date(), signal)
+      await work(signal)
     } catch (error) {
       if (!signal.aborted) throw error
     }
@@ -163,4 +170,10 @@ async function hasOutbox(database: Store['database']): Promise<boolean> {
     connection.query<{ yes: boolean }>('select exists(select from nomaly.outbox) as yes'),
   )
   return rows[0]?.yes === true
+}
+
+/** How many tasks of each of the two queues that read points may be at work, so that each gets all the connections it needs. */
+function roomForTasks({ database, metricsDatabase, hasMetricsApart }: Store): number {
+  if (!hasMetricsApart) return Math.floor((database.poolUse.max - 2) / 4)
+  return Math.floor((Math.min(database.poolUse.max, metricsDatabase.poolUse.max) - 2) / 2)
 }

@@ -21,6 +21,8 @@ export interface RunDetectionOptions {
  */
 export async function runDetection(options: RunDetectionOptions): Promise<void> {
   const { store, scope, signal } = options
+  // While these are away, taking the run would only use its attempts up.
+  await store.requireMetrics(signal)
   const claimed = await claimRun(options)
   if (claimed === undefined) return
   const context: RunContext = { store, scope, signal, ...claimed }

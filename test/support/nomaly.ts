@@ -83,18 +83,23 @@ export interface TestNomalyOptions {
   readonly config?: Partial<Config>
   /** Another installation: this one works on the same database and has the same tenant. */
   readonly beside?: TestNomaly
+  /** A database that was made for it; it is left to who made it. */
+  readonly on?: { readonly database: TestDatabase; readonly databaseUrl: string }
 }
 
 /** Starts an installation. */
 export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<TestNomaly> {
-  const { beside } = options
+  const { beside, on } = options
   const config = testConfig(options.config)
   await using stack = new AsyncDisposableStack()
-  const { database, databaseUrl } = beside ?? (await createMigratedDatabase(config))
-  if (beside === undefined) stack.use(database)
+  const { database, databaseUrl } = beside ?? on ?? (await createMigratedDatabase(config))
+  if (beside === undefined && on === undefined) stack.use(database)
   const logger = createLogger(config.logLevel)
   const store = stack.use(await openStore(config, databaseUrl, () => {}))
-  const metrics = createProcessMetrics(() => store.database.poolUse)
+  const metrics = createProcessMetrics(
+    () => store.database.poolUse,
+    store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
+  )
   if (options.worker !== false)
     stack.use(
       await Worker.start({

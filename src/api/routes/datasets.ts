@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { DATASET_NAME, type Dataset } from '../../datasets/dataset.ts'
 import type { TenantScope } from '../../access/tenant-scope.ts'
+import type { SourceSummary } from '../../metrics/metrics-engine.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
@@ -84,7 +85,8 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
         return dataset
       })
       replyPosition(reply, position)
-      return reply.code(201).send(await present(store, scope, value))
+      // Nothing is asked of the metrics: what is stored must not look as if it had failed because these are away.
+      return reply.code(201).send(presentOne(value, undefined))
     },
   )
 
@@ -122,15 +124,17 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { scope, actor } = identityOf(request)
+      const { id } = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      // First: a change that was stored must not look as if it had failed because the metrics are away.
+      const summaries = await store.metrics.summaries(scope, [id])
       const { value, position } = await store.transaction(scope, async (unit) => {
-        const { id } = await unit.datasets.get(request.params.dataset)
         const dataset = await unit.datasets.update(id, request.body)
         await unit.audit.record(actor, 'dataset.update', { kind: 'dataset', id }, request.body)
         await unit.outbox.add('dataset', { id, change: 'updated' })
         return dataset
       })
       replyPosition(reply, position)
-      return present(store, scope, value)
+      return presentOne(value, summaries.get(id))
     },
   )
 
@@ -190,16 +194,20 @@ async function presentAll(
     scope,
     datasets.map(({ id }) => id),
   )
-  return datasets.map(({ id, name, description, retention, createdAt }) => {
-    const { count = 0, latestMs } = summaries.get(id) ?? {}
-    return {
-      id,
-      name,
-      description,
-      retention,
-      createdAt: createdAt.toISOString(),
-      seriesCount: count,
-      latestAt: latestMs === undefined ? null : new Date(latestMs).toISOString(),
-    }
-  })
+  return datasets.map((dataset) => presentOne(dataset, summaries.get(dataset.id)))
+}
+
+function presentOne(
+  { id, name, description, retention, createdAt }: Dataset,
+  { count, latestMs }: SourceSummary = { count: 0, latestMs: undefined },
+): PresentedDataset {
+  return {
+    id,
+    name,
+    description,
+    retention,
+    createdAt: createdAt.toISOString(),
+    seriesCount: count,
+    latestAt: latestMs === undefined ? null : new Date(latestMs).toISOString(),
+  }
 }

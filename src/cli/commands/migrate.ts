@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.ts'
 import { findDatabaseUrls } from '../../operations/connection-urls.ts'
-import { migrateInstance, serverMigration } from '../../operations/open-instance.ts'
+import { metricsMigration, migrateInstance, serverMigration } from '../../operations/open-instance.ts'
 import { withExamples } from '../help-examples.ts'
 import { note, type OutputOptions, print, printJson, withOutput } from '../output.ts'
 
@@ -10,8 +10,8 @@ export function registerMigrate(program: Command): void {
   const command = program
     .command('migrate')
     .description(
-      'Brings the database to the schema of this version. `nomaly start` does so by itself; this is for those who want it\n' +
-        'apart, as another login (ADMIN_DATABASE_URL).',
+      'Brings the database, and that of METRICS_DATABASE_URL, to the schema of this version. `nomaly start` does so by\n' +
+        'itself; this is for those who want it apart, as another login (ADMIN_DATABASE_URL, METRICS_ADMIN_DATABASE_URL).',
     )
   withOutput(command)
   withExamples(command, [
@@ -27,6 +27,7 @@ export function registerMigrate(program: Command): void {
         : serverMigration(config.databaseUrl, config.adminDatabaseUrl),
       config.metricsEngine,
       note,
+      metricsMigration(config),
     )
     if (output !== 'table') printJson({ applied })
     else if (applied.length === 0) print('The database is up to date.')

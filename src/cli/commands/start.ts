@@ -36,10 +36,10 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const instance = stack.use(await openInstance(config, 'start', note, stop.signal))
   const { store, folder } = instance
-  const metrics = createProcessMetrics(() => {
-    const { total, idle, waiting } = store.database.poolUse
-    return { total, idle, waiting }
-  })
+  const metrics = createProcessMetrics(
+    () => store.database.poolUse,
+    store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
+  )
   if (flags.apiOnly !== true)
     stack.use(
       await Worker.start({
@@ -78,6 +78,7 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
       `             ${paint('dim', 'signs one browser in, once, within 15 minutes; `nomaly link` prints another')}`,
       `  API        ${server.url}/docs`,
       `  Database   ${database}`,
+      ...(store.hasMetricsApart ? ['  Metrics    the server of METRICS_DATABASE_URL'] : []),
       `  Data       ${folder.path}`,
       '',
       `  ${paint('dim', 'Ctrl+C stops it.')}`,

@@ -8,6 +8,8 @@ import { type OutputOptions, paint, print, printJson, withOutput } from '../outp
 interface Status {
   readonly running: boolean
   readonly ready: boolean
+  /** Ready, but without its metrics database: what needs points fails. */
+  readonly degraded: boolean
   readonly pid: number | null
   readonly url: string | null
   readonly startedAt: string | null
@@ -37,25 +39,35 @@ export function registerStatus(program: Command): void {
 async function readStatus(): Promise<Status> {
   const owner = await readFolderOwner(loadConfig().dataDirectory)
   if (owner === undefined || !owner.alive)
-    return { running: false, ready: false, pid: null, url: null, startedAt: null, checks: [] }
+    return {
+      running: false,
+      ready: false,
+      degraded: false,
+      pid: null,
+      url: null,
+      startedAt: null,
+      checks: [],
+    }
   const known = { running: true, pid: owner.pid, url: owner.url ?? null, startedAt: owner.startedAt }
   try {
     const response = await fetch(`${owner.url}/readyz`, { signal: AbortSignal.timeout(5_000) })
-    const body = (await response.json()) as Pick<Status, 'checks'>
-    return { ...known, ready: response.ok, checks: body.checks }
+    const { status, checks } = (await response.json()) as Pick<Status, 'checks'> & { status: string }
+    return { ...known, ready: response.ok, degraded: status === 'degraded', checks }
   } catch (error) {
     const detail =
       owner.url === undefined ? 'is still starting' : `does not answer (${(error as Error).message})`
-    return { ...known, ready: false, checks: [{ name: 'server', ok: false, detail }] }
+    return { ...known, ready: false, degraded: false, checks: [{ name: 'server', ok: false, detail }] }
   }
 }
 
-function printStatus({ running, ready, pid, url, startedAt, checks }: Status): void {
+function printStatus({ running, ready, degraded, pid, url, startedAt, checks }: Status): void {
   if (!running) {
     print('Nomaly is not running on this data folder. Start it with `nomaly start`.')
     return
   }
-  print(`${ready ? paint('green', '●') : paint('red', '●')} Nomaly is ${ready ? 'ready' : 'not ready'}`)
+  const colour = !ready ? 'red' : degraded ? 'yellow' : 'green'
+  const state = !ready ? 'not ready' : degraded ? 'ready in part: what needs points fails' : 'ready'
+  print(`${paint(colour, '●')} Nomaly is ${state}`)
   print(`  Process    ${pid}, since ${startedAt}`)
   if (url !== null) print(`  Address    ${url}`)
   for (const { name, ok, detail } of checks)

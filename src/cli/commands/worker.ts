@@ -26,10 +26,10 @@ async function work(): Promise<void> {
   const logger = createLogger(config.logLevel)
   const { applicationUrl } = await findDatabaseUrls(config)
   await using store = await openStore(config, applicationUrl, note)
-  const metrics = createProcessMetrics(() => {
-    const { total, idle, waiting } = store.database.poolUse
-    return { total, idle, waiting }
-  })
+  const metrics = createProcessMetrics(
+    () => store.database.poolUse,
+    store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
+  )
   await using worker = await Worker.start({
     store,
     databaseUrl: applicationUrl,
