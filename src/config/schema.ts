@@ -170,6 +170,20 @@ export const CONFIG_OPTIONS = {
     'series',
     'Most series in one dataset; what would make more is refused with the name of the tag that explodes.',
   ),
+  maxIngestBytes: integer(
+    'NOMALY_MAX_INGEST_BYTES',
+    67_108_864,
+    [1_048_576, 17_179_869_184],
+    'bytes',
+    'What all requests with points may hold together in one process, by the size of their bodies after decompression or 100 bytes a point, whichever is more. Beyond it bodies are taken off the wire only as others end, and a request that has waited as long as for a connection (NOMALY_DATABASE_ACQUIRE_TIMEOUT_MS) is refused with 503 and Retry-After. One request at a time may exceed it, up to its own limits.',
+  ),
+  maxWaitingPoints: integer(
+    'NOMALY_MAX_WAITING_POINTS',
+    200_000,
+    [10_000, 100_000_000],
+    'points',
+    'Points of small requests that may wait in one process to be stored together with others, in batches of at most 10,000 points or after 50 ms; more are refused with 503 and Retry-After.',
+  ),
   workerConcurrency: integer(
     'NOMALY_WORKER_CONCURRENCY',
     Math.max(1, Math.min(8, availableParallelism())),
