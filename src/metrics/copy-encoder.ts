@@ -1,8 +1,9 @@
 import { setTimestamp } from './array-encoder.ts'
 
 /** `PGCOPY`, flags and extension length: "Binary Format" of the COPY page in PostgreSQL's manual. */
-const HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
-const TRAILER_BYTES = 2
+export const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
+/** What follows the last row. */
+export const COPY_TRAILER_BYTES = 2
 
 /** Field count, and a length before each of the fields (8, 4 and 8 bytes). */
 const ROW_BYTES = 2 + 4 + 8 + 4 + 4 + 4 + 8
@@ -22,13 +23,13 @@ export interface PointRows {
 /** Encodes rows `start` to `end` as a whole binary COPY of (time timestamptz, series_id int4, value float8). */
 export function encodeCopy(rows: PointRows, start: number, end: number): Buffer {
   const { ids, micros, values } = rows
-  const buffer = Buffer.allocUnsafe(HEADER.length + (end - start) * ROW_BYTES + TRAILER_BYTES)
-  HEADER.copy(buffer)
-  const rowsEnd = buffer.length - TRAILER_BYTES
-  for (let at = HEADER.length; at < rowsEnd; at += TEMPLATE.length)
+  const buffer = Buffer.allocUnsafe(COPY_HEADER.length + (end - start) * ROW_BYTES + COPY_TRAILER_BYTES)
+  COPY_HEADER.copy(buffer)
+  const rowsEnd = buffer.length - COPY_TRAILER_BYTES
+  for (let at = COPY_HEADER.length; at < rowsEnd; at += TEMPLATE.length)
     TEMPLATE.copy(buffer, at, 0, Math.min(TEMPLATE.length, rowsEnd - at))
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
-  for (let i = start, at = HEADER.length; i < end; i++, at += ROW_BYTES) {
+  for (let i = start, at = COPY_HEADER.length; i < end; i++, at += ROW_BYTES) {
     setTimestamp(view, at + 6, micros[i]!)
     view.setInt32(at + 18, ids[i]!)
     view.setFloat64(at + 26, values[i]!)

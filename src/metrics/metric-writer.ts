@@ -3,17 +3,12 @@ import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { isRetryable, sqlState } from '../database/database-errors.ts'
 import type { Committed } from '../database/position.ts'
+import type { MergeStorage } from './backfill-merge.ts'
 import { journalPoints, requireEngine } from './engine-state.ts'
 import { createLatest, updateLatest } from './latest-points.ts'
-import type {
-  AppendReport,
-  CorrectionReport,
-  PointBatch,
-  RetentionClass,
-  SeriesSource,
-} from './metrics-engine.ts'
+import type { AppendReport, CorrectionReport, PointBatch, SeriesSource } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import { type PartitionMap, UnknownPartitions } from './partition-map.ts'
+import { UnknownPartitions } from './partition-map.ts'
 import { type OrderedPoints, orderPoints } from './point-order.ts'
 import { type SoundPoints, validatePoints } from './point-validation.ts'
 import { beginWriting } from './point-writer.ts'
@@ -23,17 +18,7 @@ import { type ResolvedSeries, SeriesCatalog } from './series-catalog.ts'
 import { lockSourceForWriting } from './source-lock.ts'
 
 /** What tables points go to, and how: the part of writing that engines differ in. */
-export interface PointStorage {
-  /** What is known to exist; a single range without end where an engine makes room by itself. */
-  readonly map: PartitionMap
-  /** Makes room for the days of an {@link UnknownPartitions}. */
-  ensure(
-    retention: RetentionClass,
-    days: Iterable<number>,
-    nowMs: number,
-    signal?: AbortSignal,
-  ): Promise<unknown>
-  forgetAll(): void
+export interface PointStorage extends MergeStorage {
   /** As `nomaly_system`, after {@link beginWriting}. */
   insert(
     connection: Connection,

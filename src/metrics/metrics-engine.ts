@@ -1,5 +1,6 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Committed, Freshness } from '../database/position.ts'
+import type { BackfillStep } from './backfill.ts'
 
 /** Id of a series, unique over all tenants. */
 export type SeriesId = number
@@ -238,6 +239,11 @@ export interface MetricsEngine {
    * the last counts, and the others are `unchanged`.
    */
   correct(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<CorrectionReport>>
+  /**
+   * Puts the next part of a backfill that is to be merged where points are, as appends of its parts in their order would, in one
+   * transaction; any number of processes may call it at once. A step that failed changes nothing, and may be repeated without harm.
+   */
+  mergeBackfill(scope: TenantScope, backfillId: string, signal?: AbortSignal): Promise<BackfillStep>
   /** Series of the tenant, ascending by id. */
   listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]>
   /**
@@ -284,7 +290,7 @@ export interface MetricsEngine {
   settled(sourceId: string, signal?: AbortSignal): Promise<void>
   /** The newest point of each series; series without points are left out. Constant cost a series. */
   latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]>
-  /** Removes all series and points of a source; answers how many series there were. */
+  /** Removes all series, points and backfills of a source; answers how many series there were. */
   dropSource(scope: TenantScope, sourceId: string): Promise<number>
   /** Makes partitions ahead and drops what retention has passed. */
   maintain(now: Date): Promise<MaintenanceReport>

@@ -3,6 +3,7 @@ import type { Database } from '../database/database.ts'
 import { sqlState } from '../database/database-errors.ts'
 import type { Committed } from '../database/position.ts'
 import { NomalyError } from '../errors.ts'
+import type { BackfillStep } from './backfill.ts'
 import { EngineMoved, readEngineState } from './engine-state.ts'
 import type {
   AppendReport,
@@ -70,6 +71,10 @@ export class MovableMetrics implements MetricsEngine {
 
   correct(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<CorrectionReport>> {
     return this.#call((engine) => engine.correct(scope, batch, signal))
+  }
+
+  mergeBackfill(scope: TenantScope, backfillId: string, signal?: AbortSignal): Promise<BackfillStep> {
+    return this.#call((engine) => engine.mergeBackfill(scope, backfillId, signal))
   }
 
   listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]> {

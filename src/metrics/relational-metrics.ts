@@ -2,6 +2,9 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { Committed } from '../database/position.ts'
+import type { BackfillStep } from './backfill.ts'
+import { BackfillMerger } from './backfill-merge.ts'
+import { removeBackfills } from './backfill-removal.ts'
 import { requireEngine } from './engine-state.ts'
 import { MetricReader } from './metric-reader.ts'
 import { MetricWriter, type PointStorage } from './metric-writer.ts'
@@ -50,9 +53,10 @@ export abstract class RelationalMetrics implements MetricsEngine {
   readonly #relations: MetricsRelations
   readonly #reader: MetricReader
   readonly #writer: MetricWriter
+  readonly #merger: BackfillMerger
 
   protected constructor(options: EngineOptions, relations: MetricsRelations, storage: PointStorage) {
-    const { database, clock, requireSource, maxSeriesPerDataset } = options
+    const { database, clock, requireSource, maxSeriesPerDataset, log = () => {} } = options
     this.name = relations.engine
     this.#database = database
     this.#relations = relations
@@ -65,6 +69,7 @@ export abstract class RelationalMetrics implements MetricsEngine {
       maxSeriesPerDataset,
       storage,
     })
+    this.#merger = new BackfillMerger({ database, relations, clock, requireSource, storage, log })
   }
 
   append(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<AppendReport>> {
@@ -81,6 +86,10 @@ export abstract class RelationalMetrics implements MetricsEngine {
 
   correct(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<CorrectionReport>> {
     return this.#writer.correct(scope, batch, signal)
+  }
+
+  mergeBackfill(scope: TenantScope, backfillId: string, signal?: AbortSignal): Promise<BackfillStep> {
+    return this.#merger.step(scope, backfillId, signal)
   }
 
   listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]> {
@@ -142,6 +151,7 @@ export abstract class RelationalMetrics implements MetricsEngine {
     const { value } = await this.#database.transaction(options, async (connection) => {
       const state = await lockSourceForWriting(connection, sourceId, 'alone')
       requireEngine(state, this.name)
+      await removeBackfills(connection, sourceId)
       const deleteRolledUp = await this.beginRemoval(connection)
       return removeSource(connection, this.#relations, sourceId, deleteRolledUp, state)
     })

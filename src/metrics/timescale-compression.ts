@@ -9,7 +9,7 @@ import { CHUNK_HOURS, usualHours } from './timescale-chunks.ts'
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 /** How long after its end a chunk is compressed: what comes later than that costs more to write. */
-const COMPRESS_AFTER_MICROS = 2 * HOUR_MICROS
+export const COMPRESS_AFTER_MICROS = 2 * HOUR_MICROS
 
 /** Ten million points are a gigabyte before compression, with their key, and some ten seconds of compressing. */
 export const POINTS_PER_CHUNK = 10_000_000
@@ -39,29 +39,35 @@ const BUSY = new Set(['55P03', '40P01'])
 
 /**
  * Compresses the chunks of a class that ended some hours ago and are worth it, and those again that points came late for; answers
- * how many.
+ * how many. With `wait` it does not leave them for the next time where roll-ups are being computed.
  */
 export async function compressDue(
   database: Database,
   retention: RetentionClass,
   nowMs: number,
   smallestBytes: number = SMALLEST_BYTES,
+  mode: 'try' | 'wait' = 'try',
 ): Promise<number> {
   const due = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
     listDue(connection, retention, nowMs * 1000 - COMPRESS_AFTER_MICROS, smallestBytes),
   )
   let compressed = 0
-  for (const name of due) if (await compressOne(database, retention, name)) compressed++
+  for (const name of due) if (await compressOne(database, retention, name, mode)) compressed++
   return compressed
 }
 
 /** Compresses one chunk, or leaves it for the next time where it is in use. */
-async function compressOne(database: Database, retention: RetentionClass, name: string): Promise<boolean> {
+async function compressOne(
+  database: Database,
+  retention: RetentionClass,
+  name: string,
+  mode: 'try' | 'wait',
+): Promise<boolean> {
   const options = { role: 'nomaly_system', timeoutMs: CHUNK_TIMEOUT_MS } as const
   try {
     const { value } = await database.transaction(options, async (connection) => {
       // Refreshing reads chunks too.
-      if (!(await lockRollUps(connection, retention, 'try'))) return false
+      if (!(await lockRollUps(connection, retention, mode))) return false
       await connection.query("set local lock_timeout = '1s'")
       // Writers wait, so that none of them misses what changes its place.
       await connection.query('set local timescaledb.enable_exclusive_locking_recompression = on')
@@ -70,6 +76,10 @@ async function compressOne(database: Database, retention: RetentionClass, name: 
       // what it was: all who read are let finish, and nobody begins before this is committed.
       await connection.query(
         `set local lock_timeout = ${GATE_TIMEOUT_MS}; lock table ${TIMESCALE_RELATIONS.readersGate} in access exclusive mode`,
+      )
+      // Tenants who read in SQL have no snapshot of the store's making: they learn by this that theirs is too old.
+      await connection.query(
+        `select setval('metrics.timescale_compressed', pg_current_xact_id()::text::bigint)`,
       )
       return true
     })

@@ -5,6 +5,7 @@ import { type EngineOptions, RelationalMetrics } from './relational-metrics.ts'
 import { RETENTION_CLASSES, RETENTION_DAYS, retentionCutoffMs } from './retention.ts'
 import { lockRollUps } from './roll-up-marks.ts'
 import type { RollUpRemoval } from './source-removal.ts'
+import { timescaleMergeStorage } from './timescale-backfill.ts'
 import { TimescaleChunks } from './timescale-chunks.ts'
 import { adaptWidth, compressDue } from './timescale-compression.ts'
 import { runFailedJobs } from './timescale-jobs.ts'
@@ -23,9 +24,7 @@ export class TimescaleEngine extends RelationalMetrics {
   constructor(options: EngineOptions) {
     const chunks = new TimescaleChunks(options.database)
     super(options, TIMESCALE_RELATIONS, {
-      map: chunks.map,
-      ensure: (...wanted) => chunks.ensure(...wanted),
-      forgetAll: () => chunks.forgetAll(),
+      ...timescaleMergeStorage(options.database, chunks, options.clock),
       insert: (connection, points) => insertIntoChunks(connection, chunks, points),
       overwrite: (connection, points) => overwriteInChunks(connection, chunks, points),
     })

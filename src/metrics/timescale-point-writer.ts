@@ -33,7 +33,7 @@ export async function insertIntoChunks(
   chunks: TimescaleChunks,
   points: OrderedPoints,
 ): Promise<WriteCounts> {
-  await lockChunks(connection, chunks, points)
+  await lockChunks(connection, chunks, points.runs, () => daysOf(points))
   const counts = { inserted: 0, duplicates: 0, conflicting: 0 }
   let compressed: ReadonlySet<string> | undefined
   for (const slice of slices(points.runs)) {
@@ -60,7 +60,7 @@ export async function overwriteInChunks(
   chunks: TimescaleChunks,
   points: OrderedPoints,
 ): Promise<{ changed: number; inserted: number; unchanged: number }> {
-  await lockChunks(connection, chunks, points)
+  await lockChunks(connection, chunks, points.runs, () => daysOf(points))
   const compressed = await compressedChunks(connection, chunks, points)
   const counts = { changed: 0, inserted: 0, unchanged: 0 }
   for (const run of slices(points.runs).flat()) {
@@ -93,15 +93,16 @@ export async function overwriteInChunks(
 /**
  * Keeps chunks from being compressed until the transaction ends: a statement that began before that could miss what it has to find. Lifts
  * the limit to what a transaction may unpack, which it only reaches where that much is written.
- * @throws UnknownPartitions where one is gone.
+ * @throws UnknownPartitions naming `days` where one is gone.
  */
-async function lockChunks(
+export async function lockChunks(
   connection: Connection,
   chunks: TimescaleChunks,
-  points: OrderedPoints,
+  ranges: readonly Pick<PartitionRun, 'retention' | 'lowerMicros'>[],
+  days: () => Map<RetentionClass, Set<number>>,
 ): Promise<void> {
-  if (points.runs.length === 0) return
-  const names = points.runs.map((run) => nameOf(chunks, run))
+  if (ranges.length === 0) return
+  const names = ranges.map((range) => nameOf(chunks, range))
   try {
     await connection.query(
       `set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
@@ -110,7 +111,7 @@ async function lockChunks(
   } catch (error) {
     if (sqlState(error) !== UNDEFINED_TABLE) throw error
     chunks.forgetAll()
-    throw new UnknownPartitions(daysOf(points))
+    throw new UnknownPartitions(days())
   }
 }
 
@@ -173,6 +174,9 @@ function daysOf({ runs, micros }: OrderedPoints): Map<RetentionClass, Set<number
   return days
 }
 
-function nameOf(chunks: TimescaleChunks, { retention, lowerMicros }: PartitionRun): string {
+function nameOf(
+  chunks: TimescaleChunks,
+  { retention, lowerMicros }: Pick<PartitionRun, 'retention' | 'lowerMicros'>,
+): string {
   return chunks.nameOf(retention, lowerMicros)
 }

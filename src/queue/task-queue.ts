@@ -7,6 +7,8 @@ export interface TaskPayloads {
   'run-detection': { readonly tenantId: string; readonly runId: string }
   /** Takes a streaming job over the points that have come since. */
   'advance-stream': { readonly tenantId: string; readonly jobId: string }
+  /** Puts what a backfill has gathered where points are. */
+  'run-backfill': { readonly tenantId: string; readonly backfillId: string }
   /** Removes the points of a dataset that is gone. */
   'drop-source': { readonly tenantId: string; readonly sourceId: string }
   /** Calls a tenant's webhook about one finding. */
@@ -43,6 +45,17 @@ const QUEUES: Readonly<Record<TaskName, Omit<Queue, 'name'>>> = {
     expireInSeconds: 3_600,
     heartbeatSeconds: 30,
     deleteAfterSeconds: 60,
+  },
+  'run-backfill': {
+    policy: 'short',
+    notify: true,
+    retryLimit: 10,
+    retryDelay: 1,
+    retryBackoff: true,
+    retryDelayMax: 30,
+    expireInSeconds: 86_000,
+    heartbeatSeconds: 30,
+    deleteAfterSeconds: 3_600,
   },
   'drop-source': {
     policy: 'short',

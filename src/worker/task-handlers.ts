@@ -2,6 +2,7 @@ import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
 import type { Store } from '../store/store.ts'
 import { advanceStream } from '../workflows/advance-stream.ts'
 import { callWebhook } from '../workflows/call-webhook.ts'
+import { runBackfill } from '../workflows/run-backfill.ts'
 import { runDetection } from '../workflows/run-detection.ts'
 
 export interface TaskContext {
@@ -48,6 +49,9 @@ export function taskHandlers(
         streams.delete(jobId)
       }
     },
+
+    'run-backfill': ({ tenantId, backfillId }, signal) =>
+      runBackfill({ store, scope: { tenantId }, backfillId, signal }),
 
     'drop-source': async ({ tenantId, sourceId }) => {
       await store.metrics.dropSource({ tenantId }, sourceId)

@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto'
+import type { Identity } from '../access/identity.ts'
+import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Committed } from '../database/position.ts'
+import type { Dataset } from '../datasets/dataset.ts'
+import type { Backfill } from '../metrics/backfill.ts'
+import { backfillNotFound } from '../metrics/backfill-rows.ts'
+import type { Store } from '../store/store.ts'
+
+/** Opens a backfill of a dataset. */
+export async function startBackfill(
+  store: Store,
+  { scope, actor }: Identity,
+  dataset: Dataset,
+): Promise<Committed<Backfill>> {
+  const source = { kind: 'dataset', id: dataset.id, retention: dataset.retention } as const
+  const created = await store.backfills.create(scope, source)
+  await store.transaction(scope, (unit) =>
+    unit.audit.record(
+      actor,
+      'backfill.create',
+      { kind: 'backfill', id: created.value.id },
+      { datasetId: dataset.id },
+    ),
+  )
+  return created
+}
+
+/** A backfill of this very dataset. @throws NomalyError `not_found`. */
+export async function backfillOf(
+  store: Store,
+  scope: TenantScope,
+  dataset: Dataset,
+  id: string,
+): Promise<Backfill> {
+  const backfill = await store.backfills.get(scope, id)
+  if (backfill.source.id !== dataset.id) throw backfillNotFound(id)
+  return backfill
+}
+
+/**
+ * Hands a backfill whose parts have all come to a worker. What is lost between the two commits, which may be in two databases, is found by
+ * {@link recoverBackfills}.
+ */
+export async function finishBackfill(
+  store: Store,
+  { scope, actor }: Identity,
+  id: string,
+  parts: number,
+): Promise<Committed<Backfill>> {
+  const finished = await store.backfills.finish(scope, id, parts)
+  if (finished.value.status === 'merging')
+    await store.transaction(scope, async (unit) => {
+      await unit.audit.record(actor, 'backfill.finish', { kind: 'backfill', id }, { parts })
+      await unit.queue.send('run-backfill', { tenantId: scope.tenantId, backfillId: id }, id)
+    })
+  return finished
+}
+
+/** Ends a backfill; what of it is merged stays. */
+export async function cancelBackfill(
+  store: Store,
+  { scope, actor }: Identity,
+  id: string,
+): Promise<Committed<void>> {
+  const cancelled = await store.backfills.cancel(scope, id)
+  await store.transaction(scope, (unit) =>
+    unit.audit.record(actor, 'backfill.cancel', { kind: 'backfill', id }),
+  )
+  return cancelled
+}
+
+/** Bytes as they come, and their digest when they have come. */
+export interface DigestedBytes {
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** To be called at the end. */
+  digest(): Uint8Array
+}
+
+/** Computes the digest of a part, SHA-256 of its format and its bytes before compression, while it is read. */
+export function digesting(format: string, input: AsyncIterable<Uint8Array>): DigestedBytes {
+  const hash = createHash('sha256').update(`${format}\n`)
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of input) {
+      hash.update(chunk)
+      yield chunk
+    }
+  }
+  return { bytes: bytes(), digest: () => hash.digest() }
+}
