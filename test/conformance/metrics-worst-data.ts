@@ -20,6 +20,8 @@ const KEYS: readonly SeriesKey[] = [
 ]
 const MANY_SERIES = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 1_000_000 : 50_000
 const SERIES_AT_ONCE = 25_000
+/** A million series, four times over, and what makes roll-ups of them, beside other work. */
+const TIMEOUT_MS = MANY_SERIES > 50_000 ? 3_600_000 : 300_000
 
 /** How often roll-ups may have to be made until nothing is left to do, while nobody writes. */
 const MOST_ROUNDS = 2
@@ -39,7 +41,7 @@ export function describeWorstData(name: string, makeEngine: () => Promise<Engine
 
     test(
       'harms nothing before hours are closed for the first time, nor after',
-      { timeout: 300_000 },
+      { timeout: TIMEOUT_MS },
       async () => {
         await good.write(20, 0)
         for (const batch of worstBatches()) await fixture.engine.append(bad, batch)
@@ -52,7 +54,7 @@ export function describeWorstData(name: string, makeEngine: () => Promise<Engine
 
     test(
       'keeps nobody waiting for roll-ups, however much of it comes late',
-      { timeout: 300_000 },
+      { timeout: TIMEOUT_MS },
       async () => {
         const { engine, neighbour } = fixture
         await roundsUntilClean(engine)

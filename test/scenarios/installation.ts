@@ -6,41 +6,72 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { readFolderOwner } from '../../src/database/data-folder.ts'
 import { findServerProcesses, processMark } from '../../src/database/server-processes.ts'
 import type { JsonAnswer } from '../support/json-answer.ts'
+import { TimescaleServer } from '../support/timescale-server.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
-/** `nomaly start` on a data folder of its own, as a process that can be killed with all that belongs to it. */
+/**
+ * `nomaly start` on a data folder of its own, as a process that can be killed with all that belongs to it. Its database is the embedded
+ * one, or a server with TimescaleDB that is started before it, as on a machine that has just come up.
+ */
 export class Installation implements AsyncDisposable {
   readonly folder: string
   readonly #parent: string
   readonly #port = 24_000 + Math.floor(Math.random() * 8_000)
+  readonly #timescalePrograms: string | undefined
+  #server: TimescaleServer | undefined
   #process: ChildProcess | undefined
+  #launches = 0
   #said = ''
   #url = ''
   #key = ''
 
-  private constructor(parent: string) {
+  private constructor(parent: string, timescalePrograms: string | undefined) {
     this.#parent = parent
+    this.#timescalePrograms = timescalePrograms
     this.folder = join(parent, 'data')
   }
 
-  /** A new folder, or a copy of a stopped installation's, which is faster. */
-  static async create(template?: Installation): Promise<Installation> {
+  /** A new one, with TimescaleDB where the folder of its programs is given. */
+  static async create(timescalePrograms?: string): Promise<Installation> {
     const parent = await mkdtemp(join(tmpdir(), 'nomaly-scenario-'))
     // The database's user passes through when root runs the tests.
     await chmod(parent, 0o711)
-    const installation = new Installation(parent)
-    if (template !== undefined) {
-      execFileSync('cp', ['-a', template.folder, installation.folder])
-      // Copies run side by side: each looks for a port of its own.
-      await rm(join(installation.folder, 'postgres-port.json'), { force: true })
-    }
+    const installation = new Installation(parent, timescalePrograms)
+    await installation.#prepareServer()
     return installation
   }
 
-  /** Starts the process and does not wait. */
+  /** A copy of one that is stopped, which is faster. */
+  static async copy(template: Installation): Promise<Installation> {
+    const parent = await mkdtemp(join(tmpdir(), 'nomaly-scenario-'))
+    await chmod(parent, 0o711)
+    const installation = new Installation(parent, template.#timescalePrograms)
+    execFileSync('cp', ['-a', `${template.#parent}/.`, parent])
+    // Copies run side by side: each looks for a port of its own.
+    await rm(join(installation.folder, 'postgres-port.json'), { force: true })
+    await installation.#prepareServer()
+    return installation
+  }
+
+  async #prepareServer(): Promise<void> {
+    if (this.#timescalePrograms !== undefined)
+      this.#server = await TimescaleServer.prepare(this.#timescalePrograms, this.#parent)
+  }
+
+  /** Starts everything and does not wait. */
   launch(): void {
     this.#said = ''
+    const launch = ++this.#launches
+    const server = this.#server
+    if (server === undefined) return this.#launchProcess()
+    server.launch()
+    void server.untilReady().then((isReady) => {
+      if (isReady && launch === this.#launches) this.#launchProcess()
+    })
+  }
+
+  #launchProcess(): void {
     const child = spawn(process.execPath, [MAIN, 'start'], {
       cwd: this.#parent,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -52,6 +83,7 @@ export class Installation implements AsyncDisposable {
         NOMALY_EMBEDDED_DATABASE_PORT: String(this.#port),
         NOMALY_SELF_WATCH_SECONDS: '0',
         NOMALY_DRAIN_TIMEOUT_MS: '5000',
+        ...(this.#server === undefined ? {} : { DATABASE_URL: this.#server.adminUrl }),
       },
     })
     const hear = (text: Buffer): void => void (this.#said += text.toString())
@@ -60,20 +92,20 @@ export class Installation implements AsyncDisposable {
     this.#process = child
   }
 
-  /** Starts the process and waits until it is ready. */
+  /** Starts everything and waits until it is ready. */
   async start(): Promise<void> {
     this.launch()
     await this.untilReady()
   }
 
   async untilReady(timeoutMs = 60_000): Promise<void> {
-    const { pid } = this.#process!
     for (const until = Date.now() + timeoutMs; ; await sleep(10)) {
-      if (this.#process!.exitCode !== null || this.#process!.signalCode !== null)
-        throw new Error(`The installation ended instead of starting: ${this.#said}`)
       if (Date.now() > until) throw new Error(`The installation did not get ready: ${this.#said}`)
+      const child = this.#process
+      if (child === undefined) continue
+      if (hasEnded(child)) throw new Error(`The installation ended instead of starting: ${this.#said}`)
       const owner = await readFolderOwner(this.folder)
-      if (owner?.pid !== pid || owner?.url === undefined) continue
+      if (owner?.pid !== child.pid || owner?.url === undefined) continue
       this.#url = owner.url
       this.#key = (await readFile(join(this.folder, 'admin-key'), 'utf8')).trim()
       const ready = await fetch(`${owner.url}/readyz`).catch(() => undefined)
@@ -92,11 +124,14 @@ export class Installation implements AsyncDisposable {
    * @returns how many processes there were.
    */
   async killEverything(uniform: () => number): Promise<number> {
-    const directory = await realpath(join(this.folder, 'postgres')).catch(() => undefined)
-    const child = this.#process!
-    const isOver = child.exitCode !== null || child.signalCode !== null
+    this.#launches++
+    const directory =
+      this.#server?.directory ?? (await realpath(join(this.folder, 'postgres')).catch(() => undefined))
+    const child = this.#process
+    this.#process = undefined
     const servers = directory === undefined ? [] : await findServerProcesses(directory)
-    const killed = [...(isOver ? [] : [child.pid!]), ...servers].sort(() => uniform() - 0.5)
+    const own = child === undefined || hasEnded(child) ? [] : [child.pid!]
+    const killed = [...own, ...servers].sort(() => uniform() - 0.5)
     for (const pid of killed) sendKill(pid)
     for (;;) {
       // A postmaster may have started one more child between the look and the signal.
@@ -112,10 +147,12 @@ export class Installation implements AsyncDisposable {
   /** Ends it in order. @returns the exit code. */
   async stop(): Promise<number | null> {
     const child = this.#process
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return null
+    if (child === undefined || hasEnded(child)) return null
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
     child.kill('SIGTERM')
-    return ended
+    const code = await ended
+    await this.#server?.stop()
+    return code
   }
 
   async request(method: string, path: string, body?: unknown): Promise<{ status: number; body: JsonAnswer }> {
@@ -154,9 +191,14 @@ export class Installation implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process !== undefined) await this.killEverything(Math.random)
+    await this.killEverything(Math.random)
+    await this.#server?.[Symbol.asyncDispose]()
     await rm(this.#parent, { recursive: true, force: true, maxRetries: 5 })
   }
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
 }
 
 function sendKill(pid: number): void {
