@@ -103,6 +103,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'bring the database to the schema of this version',
     load: async () => (await import('./commands/migrate.ts')).registerMigrate,
   },
+  metrics: {
+    group: ADMINISTER,
+    summary: 'where points are kept: show, or move to the other engine',
+    load: async () => (await import('./commands/metrics.ts')).registerMetrics,
+  },
   worker: {
     group: ADMINISTER,
     summary: 'run only the worker, for more machines than one',

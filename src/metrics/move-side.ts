@@ -3,6 +3,9 @@ import type { MetricsEngine, RetentionClass, SeriesId } from './metrics-engine.t
 import type { MetricsRelations } from './metrics-relations.ts'
 import type { PartitionRange } from './partition-map.ts'
 
+/** Of a point with its row header, without the index; for estimates of what has not been counted. */
+export const BYTES_PER_POINT = 52
+
 /** A partition or chunk, and how many points it holds, about. */
 export interface StoredRange extends PartitionRange {
   readonly points: number
@@ -12,6 +15,8 @@ export interface StoredRange extends PartitionRange {
 export interface MoveSide {
   readonly engine: MetricsEngine
   readonly relations: MetricsRelations
+  /** Whether its tables were ever made. */
+  exists(connection: Connection): Promise<boolean>
   /** What is stored of a class, ascending in time; as `nomaly_system`. */
   ranges(connection: Connection, retention: RetentionClass): Promise<StoredRange[]>
   /** Makes room for points of these days (epoch ms). */

@@ -3,12 +3,9 @@ import type { Database } from '../database/database.ts'
 import { int4Array } from './array-encoder.ts'
 import type { MetricsEngine, RetentionClass, SeriesId } from './metrics-engine.ts'
 import { METRICS_RELATIONS } from './metrics-relations.ts'
-import type { MoveSide, StoredRange } from './move-side.ts'
+import { BYTES_PER_POINT, type MoveSide, type StoredRange } from './move-side.ts'
 import { Partitions } from './partitions.ts'
 import { RETENTION_CLASSES } from './retention.ts'
-
-/** Of a point with its row header, without the index. */
-const BYTES_PER_POINT = 52
 
 /** Plain partitions as the beginning or the end of a move. */
 export class PartitionedMoveSide implements MoveSide {
@@ -21,6 +18,10 @@ export class PartitionedMoveSide implements MoveSide {
     this.engine = engine
     this.#database = database
     this.#partitions = new Partitions(database)
+  }
+
+  async exists(): Promise<boolean> {
+    return true
   }
 
   async ranges(connection: Connection, retention: RetentionClass): Promise<StoredRange[]> {

@@ -2,7 +2,7 @@ import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { sqlState } from '../database/database-errors.ts'
 import type { MetricsEngine, RetentionClass, SeriesId } from './metrics-engine.ts'
-import type { MoveSide, StoredRange } from './move-side.ts'
+import { BYTES_PER_POINT, type MoveSide, type StoredRange } from './move-side.ts'
 import { RETENTION_CLASSES } from './retention.ts'
 import { lockRollUps } from './roll-up-marks.ts'
 import { TimescaleChunks } from './timescale-chunks.ts'
@@ -28,11 +28,18 @@ export class TimescaleMoveSide implements MoveSide {
     this.#chunks = new TimescaleChunks(database)
   }
 
+  async exists(connection: Connection): Promise<boolean> {
+    const [row] = await connection.query<{ exists: boolean }>(
+      `select to_regclass('${this.relations.readersGate}') is not null as exists`,
+    )
+    return row!.exists
+  }
+
   async ranges(connection: Connection, retention: RetentionClass): Promise<StoredRange[]> {
     const rows = await connection.query<{ lower: number; upper: number; points: number }>(
       `select extract(epoch from range_start)::float8 * 1000000 as lower, extract(epoch from range_end)::float8 * 1000000 as upper,
-         public.approximate_row_count(format('%I.%I', chunk_schema, chunk_name)::regclass)::float8 as points
-       from timescaledb_information.chunks
+         greatest(public.approximate_row_count(chunk)::float8, pg_relation_size(chunk)::float8 / ${BYTES_PER_POINT}) as points
+       from timescaledb_information.chunks cross join lateral (select format('%I.%I', chunk_schema, chunk_name)::regclass as chunk) c
        where hypertable_schema || '.' || hypertable_name = $1 order by range_start`,
       [this.relations.points(retention)],
     )

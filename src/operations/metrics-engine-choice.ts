@@ -53,6 +53,22 @@ export async function chooseMetricsEngine(
   }
 }
 
+/** Makes the extension in a database that keeps its metrics without. @throws NomalyError `invalid_input` saying what is missing. */
+export async function requireTimescale(adminUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const obstacle = await prepareTimescale(client)
+    if (obstacle === undefined) return
+    throw new NomalyError('invalid_input', `Metrics cannot be kept in TimescaleDB: ${obstacle.reason}.`, {
+      hint: obstacle.hint,
+    })
+  } finally {
+    await client.end()
+  }
+}
+
 /** Notes the engine of a database that has just been migrated for it. */
 export async function rememberMetricsEngine(adminUrl: string, { name }: EngineChoice): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
@@ -161,7 +177,7 @@ function alreadyChosen(chosen: EngineName, wanted: EngineName): NomalyError {
     'conflict',
     `NOMALY_METRICS_ENGINE is ${wanted}, but this database keeps its metrics in ${chosen}.`,
     {
-      hint: 'Leave it unset, or at auto: it only decides for a database that has no metrics yet.',
+      hint: `Leave it unset, or at auto: it only decides for a database that has no metrics yet. \`nomaly metrics move --to ${wanted}\` moves those that there are.`,
     },
   )
 }

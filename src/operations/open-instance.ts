@@ -10,7 +10,7 @@ import {
 } from '../database/migrator.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
-import { chooseMetricsEngine, rememberMetricsEngine } from './choose-metrics-engine.ts'
+import { chooseMetricsEngine, rememberMetricsEngine } from './metrics-engine-choice.ts'
 import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
 import { checkDatabases, joinDatabases } from './join-databases.ts'
 import { prepareTenant } from './prepare-tenant.ts'

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { chooseMetricsEngine } from '../../src/operations/choose-metrics-engine.ts'
+import { chooseMetricsEngine } from '../../src/operations/metrics-engine-choice.ts'
 import { urlForLogin } from '../../src/operations/connection-urls.ts'
 import { migrateInstance } from '../../src/operations/open-instance.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'

@@ -62,5 +62,5 @@ async function withStore<T>(work: (store: Store) => Promise<T>): Promise<T> {
   const config = loadConfig()
   const { applicationUrl } = await findDatabaseUrls(config)
   await using store = await openStore(config, applicationUrl, note)
-  return work(store)
+  return await work(store)
 }

@@ -37,6 +37,8 @@ export async function clearFormer(
   former: MoveSide,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const read = { role: 'nomaly_system', freshness: 'latest', signal } as const
+  if (!(await database.read(read, (connection) => former.exists(connection)))) return true
   for (let attempt = 1; attempt <= CLEAR_ATTEMPTS; attempt++) {
     if (await former.clear()) {
       await database.transaction({ role: 'nomaly_system' }, (connection) => former.open(connection, false))

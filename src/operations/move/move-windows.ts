@@ -69,6 +69,18 @@ export async function listWindows(database: Database, source: MoveSide): Promise
   }))
 }
 
+/** How many windows a move has noted, and how far they are. */
+export async function countWindows(
+  database: Database,
+): Promise<{ total: number; copied: number; verified: number }> {
+  return database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
+    const [row] = await connection.query<{ total: number; copied: number; verified: number }>(
+      `select count(*)::int4 as total, count(copied_at)::int4 as copied, count(verified_at)::int4 as verified from metrics.move_windows`,
+    )
+    return row!
+  })
+}
+
 /** Cuts a range into stretches of whole days that hold few enough points. */
 function cut({ lowerMicros, upperMicros, points }: StoredRange): StoredRange[] {
   const days = Math.max(1, Math.round((upperMicros - lowerMicros) / DAY_MICROS))
