@@ -1,10 +1,10 @@
 import pg from 'pg'
 import { Database } from '../../src/database/database.ts'
-import { migrate } from '../../src/database/migrator.ts'
 import { RETENTION_CLASSES } from '../../src/metrics/retention.ts'
 import { compressDue } from '../../src/metrics/timescale-compression.ts'
 import type { EngineOptions } from '../../src/metrics/relational-metrics.ts'
 import { TimescaleEngine } from '../../src/metrics/timescale-engine.ts'
+import { migrateInstance } from '../../src/operations/open-instance.ts'
 import type { EngineFixture } from '../conformance/metrics-engine.ts'
 import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
 import { PausingDatabase } from '../conformance/pausing-database.ts'
@@ -68,20 +68,20 @@ export async function makeTimescaleEngine(
   options: { compressing?: boolean } = {},
 ): Promise<TimescaleFixture> {
   const Engine = options.compressing === true ? CompressingEngine : TimescaleEngine
-  // Not cloned from a template: TimescaleDB's scheduler connects to every database that has the extension, templates too.
-  const testDatabase = await createTestDatabase()
+  const testDatabase = await createTestDatabase({
+    prepare: {
+      key: 'migrated for metrics in TimescaleDB',
+      run: async (adminUrl) => {
+        await migrateInstance({ adminUrl, applicationLogin: LOGIN }, 'timescale', () => {})
+      },
+    },
+  })
   const asAdmin = async (statement: string): Promise<void> => {
     const client = new pg.Client({ connectionString: testDatabase.adminUrl })
     await client.connect()
     await client.query(statement)
     await client.end()
   }
-  await asAdmin('create extension timescaledb')
-  await migrate({
-    adminUrl: testDatabase.adminUrl,
-    sets: ['core', 'metrics-partitioned', 'metrics-timescale'],
-    applicationLogin: LOGIN,
-  })
   const url = new URL(testDatabase.adminUrl)
   url.username = LOGIN.name
   url.password = LOGIN.password

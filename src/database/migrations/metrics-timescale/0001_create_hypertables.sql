@@ -58,18 +58,11 @@ begin
     execute format($sql$
       select create_hypertable('metrics.timescale_points_%1$s', by_range('time', interval '1 day'), create_default_indexes => false)
       $sql$, class);
-    -- Both spellings of the same: the older one is being given up.
-    begin
-      execute format($sql$
-        alter table metrics.timescale_points_%1$s
-          set (timescaledb.enable_columnstore, timescaledb.segmentby = 'series_id', timescaledb.orderby = 'time')
-        $sql$, class);
-    exception when invalid_parameter_value or undefined_parameter or undefined_object then
-      execute format($sql$
-        alter table metrics.timescale_points_%1$s
-          set (timescaledb.compress, timescaledb.compress_segmentby = 'series_id', timescaledb.compress_orderby = 'time')
-        $sql$, class);
-    end;
+    -- As it is spelled since 2.18; `timescaledb.compress` and its like are the older names of the same.
+    execute format($sql$
+      alter table metrics.timescale_points_%1$s
+        set (timescaledb.enable_columnstore, timescaledb.segmentby = 'series_id', timescaledb.orderby = 'time')
+      $sql$, class);
     -- Non-finite values are counted and kept out of the rest; squares too small for a normal float count as 0.
     execute format($sql$
       create materialized view metrics.timescale_hourly_%1$s
