@@ -2,7 +2,7 @@ import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { MaintenanceReport, RollUpReport } from './metrics-engine.ts'
 import { type EngineOptions, RelationalMetrics } from './relational-metrics.ts'
-import { RETENTION_CLASSES, RETENTION_DAYS, retentionCutoffMs } from './retention.ts'
+import { DAY_MS, RETENTION_CLASSES, RETENTION_DAYS, retentionCutoffMs } from './retention.ts'
 import { lockRollUps } from './roll-up-marks.ts'
 import type { RollUpRemoval } from './source-removal.ts'
 import { timescaleMergeStorage } from './timescale-backfill.ts'
@@ -13,6 +13,9 @@ import { insertIntoChunks, overwriteInChunks } from './timescale-point-writer.ts
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 import { deleteRolledUp, dropExpired } from './timescale-retention.ts'
 import { TimescaleRollUps } from './timescale-roll-ups.ts'
+
+/** Around now there is room for points that come in SQL, in days: who inserts there makes no chunks. */
+const ROOM_FOR_SQL = { before: 2, after: 2 } as const
 
 /** Metrics in TimescaleDB: a hypertable for each retention class, one index, compressed by series, continuous aggregates. */
 export class TimescaleEngine extends RelationalMetrics {
@@ -45,13 +48,21 @@ export class TimescaleEngine extends RelationalMetrics {
       await adaptWidth(this.#database, retention, nowMs)
     }
     if (partitionsDropped > 0) this.#chunks.forgetAll()
+    const partitionsCreated = (await hasLogins(this.#database)) ? await this.#makeRoomForSql(nowMs) : 0
     const problems = await runFailedJobs(this.#database)
     for (const problem of problems) this.#log(problem)
-    return { partitionsCreated: 0, partitionsDropped, compressed, problems }
+    return { partitionsCreated, partitionsDropped, compressed, problems }
   }
 
   rollUp(now: Date, signal?: AbortSignal): Promise<RollUpReport> {
     return this.#rollUps.rollUp(now.getTime(), signal)
+  }
+
+  #makeRoomForSql(nowMs: number): Promise<number> {
+    const { before, after } = ROOM_FOR_SQL
+    const today = Math.floor(nowMs / DAY_MS)
+    const days = Array.from({ length: before + 1 + after }, (_, i) => (today - before + i) * DAY_MS)
+    return this.#chunks.ensure('forever', days, nowMs)
   }
 
   protected override async beginRemoval(connection: Connection): Promise<RollUpRemoval> {
@@ -60,4 +71,12 @@ export class TimescaleEngine extends RelationalMetrics {
     await connection.query('set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0')
     return deleteRolledUp
   }
+}
+
+/** Whether any tenant may insert in SQL. */
+async function hasLogins(database: Database): Promise<boolean> {
+  const rows = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+    connection.query('select from metrics.logins limit 1'),
+  )
+  return rows.length > 0
 }
