@@ -49,7 +49,9 @@ export async function establishCommit(marker: string, cause: unknown, withClient
 }
 
 async function readVerdict(client: pg.PoolClient, marker: string): Promise<boolean> {
-  await client.query(openingStatements('read write', 'nomaly_system', undefined, STATEMENT_TIMEOUT_MS))
+  await client.query(
+    openingStatements('read write', 'nomaly_system', undefined, STATEMENT_TIMEOUT_MS).join('; '),
+  )
   await client.query(
     "insert into nomaly.commit_markers (marker, verdict) values ($1, 'refused') on conflict (marker) do nothing",
     [marker],

@@ -7,25 +7,57 @@ import type { DB as CoreTables } from './core-tables.ts'
 /** The two roles that statements run under: bound by row-level security, and the system's own with explicit policies. */
 export type DatabaseRole = 'nomaly_app' | 'nomaly_system'
 
-/** One connection inside one open transaction. */
+/** One connection inside one transaction. */
 export class Connection {
-  /** For COPY streams and cursors; everything else goes through {@link query} or {@link kysely}. */
-  readonly client: pg.PoolClient
+  readonly #client: pg.PoolClient
+  /** What opens the transaction, where that goes out together with the first statements. */
+  #opening: readonly string[]
+  #phase: 'unopened' | 'open' | 'over'
   #kysely: Kysely<CoreTables> | undefined
 
-  constructor(client: pg.PoolClient) {
-    this.client = client
+  constructor(client: pg.PoolClient, opening: readonly string[] = []) {
+    this.#client = client
+    this.#opening = opening
+    this.#phase = opening.length === 0 ? 'open' : 'unopened'
+  }
+
+  /** For COPY streams and cursors, after a first statement; everything else goes through the methods. */
+  get client(): pg.PoolClient {
+    this.#requirePhase('open')
+    return this.#client
+  }
+
+  /** Whether its transaction has been begun, and has not been ended by {@link batch}. */
+  get isOpen(): boolean {
+    return this.#phase === 'open'
   }
 
   /** Runs one statement; int8 and numeric columns arrive as text, float8 and int4 as numbers. */
   async query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]> {
+    if (this.#phase === 'unopened') await this.batch([])
     const result = await this.client.query<Row>(text, values as unknown[] | undefined)
     return result.rows
   }
 
+  /**
+   * Runs statements without parameters in one round trip, and answers the rows of each, as arrays. Where one fails, those after it are not
+   * run. With `commit` the transaction, which must be a read's, ends with them.
+   */
+  async batch(statements: readonly string[], end?: 'commit'): Promise<unknown[][][]> {
+    if (this.#phase === 'over') this.#requirePhase('open')
+    const opening = this.#opening
+    this.#opening = []
+    this.#phase = 'open'
+    const text = [...opening, ...statements, ...(end === undefined ? [] : [end])].join('; ')
+    const answered: unknown = await this.#client.query({ text, rowMode: 'array' })
+    if (end !== undefined) this.#phase = 'over'
+    const results = [answered].flat() as pg.QueryArrayResult<unknown[]>[]
+    return results.slice(opening.length, opening.length + statements.length).map(({ rows }) => rows)
+  }
+
   /** Changes the role for the rest of the transaction. */
   async become(role: DatabaseRole): Promise<void> {
-    await this.client.query(`set local role ${role}`)
+    await this.batch([`set local role ${role}`])
   }
 
   /** Runs work under another role, and returns to the first one. */
@@ -42,10 +74,10 @@ export class Connection {
       dialect: new PostgresDialect({
         pool: {
           // The client belongs to the transaction: kysely borrows it and never closes it.
-          connect: async () => ({
-            query: this.client.query.bind(this.client),
-            release: () => {},
-          }),
+          connect: async () => {
+            if (this.#phase === 'unopened') await this.batch([])
+            return { query: this.client.query.bind(this.#client), release: () => {} }
+          },
           end: async () => {},
           options: {},
         },
@@ -53,12 +85,17 @@ export class Connection {
     }).withSchema('nomaly')
     return this.#kysely
   }
+
+  #requirePhase(phase: 'open'): void {
+    if (this.#phase !== phase)
+      throw new NomalyError('internal', `A statement was to be run in a transaction that is ${this.#phase}.`)
+  }
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
- * The statements that open a transaction under a role and a tenant, in one round trip.
+ * The statements that open a transaction under a role and a tenant.
  * The tenant is checked to be a UUID: `set local` takes no parameters.
  */
 export function openingStatements(
@@ -66,7 +103,7 @@ export function openingStatements(
   role: DatabaseRole,
   scope: TenantScope | undefined,
   statementTimeoutMs: number,
-): string {
+): string[] {
   if (scope !== undefined && !UUID.test(scope.tenantId))
     throw new NomalyError('internal', 'A tenant id that is not a UUID reached the database layer.')
   // A read sees one snapshot throughout; a write sees what others committed, and locks what it changes.
@@ -77,7 +114,7 @@ export function openingStatements(
     `set local nomaly.tenant_id = '${scope?.tenantId ?? ''}'`,
     `set local statement_timeout = ${Math.max(1, Math.round(statementTimeoutMs))}`,
     `set local idle_in_transaction_session_timeout = ${Math.max(1, Math.round(statementTimeoutMs))}`,
-  ].join('; ')
+  ]
 }
 
 /** Runs work on a connection: that of the open unit of work, or one of a read of its own. */

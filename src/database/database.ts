@@ -95,11 +95,14 @@ export class Database implements AsyncDisposable {
 
   /** Runs `work` in one read-only transaction that sees one snapshot throughout. */
   async read<T>(options: ReadOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#withClient(options, async (client) => {
-      const value = await this.#inTransaction(client, 'read only', options, work)
-      await client.query('commit')
-      return value
-    })
+    return this.#withClient(options, (client) =>
+      this.#inTransaction(client, 'read only', options, async (connection) => {
+        const value = await work(connection)
+        options.signal?.throwIfAborted()
+        if (connection.isOpen) await connection.batch([], 'commit')
+        return value
+      }),
+    )
   }
 
   /**
@@ -188,15 +191,20 @@ export class Database implements AsyncDisposable {
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
     const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
+    const opening = openingStatements(mode, options.role, options.scope, timeoutMs)
+    // A read is opened by its first statements; what goes wrong before those leaves nothing behind.
+    const connection = new Connection(client, mode === 'read only' ? opening : [])
     try {
-      await client.query(openingStatements(mode, options.role, options.scope, timeoutMs))
-      // Asked for once per process, and before the first commit: after it nothing may fail any more.
-      if (mode === 'read write') this.#systemId ??= await readSystemId(client)
-      const value = await work(new Connection(client))
+      if (mode === 'read write') {
+        await client.query(opening.join('; '))
+        // Asked for once per process, and before the first commit: after it nothing may fail any more.
+        this.#systemId ??= await readSystemId(client)
+      }
+      const value = await work(connection)
       options.signal?.throwIfAborted()
       return value
     } catch (error) {
-      if (isConnectionLoss(error)) throw error
+      if (isConnectionLoss(error) || !connection.isOpen) throw error
       try {
         await client.query('rollback')
       } catch {

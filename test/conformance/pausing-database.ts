@@ -22,14 +22,17 @@ export class PausingDatabase extends Database {
   }
 
   override read<T>(options: ReadOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-    return super.read(options, (connection) => this.#paused(connection, work))
+    return super.read(options, async (connection) => {
+      await connection.batch([])
+      return this.#paused(connection, work)
+    })
   }
 
   async #paused<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
     const { client } = connection
-    const query = async (text: string, ...rest: unknown[]): Promise<unknown> => {
+    const query = async (text: string, ...all: unknown[]): Promise<unknown> => {
       await this.#pause(text)
-      return (client.query as unknown as (...all: unknown[]) => unknown).call(client, text, ...rest)
+      return (client.query as unknown as (...all: unknown[]) => unknown).call(client, ...all)
     }
     const pausing = new Proxy(client, {
       get: (target, name) => {
@@ -38,9 +41,9 @@ export class PausingDatabase extends Database {
           return typeof value === 'function' ? value.bind(target) : value
         }
         // Streams and cursors must be handed out at once.
-        return (first: unknown, ...rest: unknown[]) =>
-          typeof first === 'string'
-            ? query(first, ...rest)
+        return (first: string | { readonly text?: string }, ...rest: unknown[]) =>
+          typeof first === 'string' || !('submit' in first)
+            ? query(typeof first === 'string' ? first : first.text!, first, ...rest)
             : (target.query as unknown as (...all: unknown[]) => unknown).call(target, first, ...rest)
       },
     })

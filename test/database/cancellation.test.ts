@@ -31,6 +31,21 @@ test('a signal cancels the running statement at once and gives the connection ba
   })
 })
 
+test('a signal cancels the last statements of a read too', async () => {
+  const database = open({ maxConnections: 1 })
+  const controller = new AbortController()
+  const sleeping = database.read(
+    { role: 'nomaly_app', freshness: 'latest', signal: controller.signal },
+    (connection) => connection.batch(['select pg_sleep(8)'], 'commit'),
+  )
+  setTimeout(() => controller.abort(new Error('no more of it')), 50)
+  const startedAt = Date.now()
+  await expect(sleeping).rejects.toThrow('no more of it')
+  expect(Date.now() - startedAt).toBeLessThan(5_000)
+  await database.transaction(app, (connection) => add(connection, 'not hit by the cancel of a read'))
+  expect(await names('not hit by the cancel of a read')).toHaveLength(1)
+})
+
 test('a signal that comes while no statement runs undoes the work all the same, and nothing of it is committed by the next user', async () => {
   const database = open({ maxConnections: 1 })
   const controller = new AbortController()

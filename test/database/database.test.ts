@@ -164,6 +164,74 @@ describe('a read', () => {
     expect(await names('meanwhile')).toEqual(['meanwhile'])
   })
 
+  test('answers the rows of several statements at once, under its role and tenant, and may end with them', async () => {
+    const database = open({ maxConnections: 1 })
+    const scope = { tenantId: '11111111-2222-4333-8444-555555555555' }
+    const answers = await database.read({ ...latest, scope }, async (connection) => {
+      const first = await connection.batch(['select nomaly.current_tenant()', 'select where false'])
+      const second = await connection.batch(
+        [
+          'select current_user',
+          'set local role nomaly_system',
+          'select n, null from generate_series(1, 2) n',
+        ],
+        'commit',
+      )
+      await expect(connection.query('select 1 as one')).rejects.toMatchObject({ code: 'internal' })
+      await expect(connection.batch(['select 1'])).rejects.toMatchObject({ code: 'internal' })
+      return [...first, ...second]
+    })
+    expect(answers).toEqual([
+      [[scope.tenantId]],
+      [],
+      [['nomaly_app']],
+      [],
+      [
+        [1, null],
+        [2, null],
+      ],
+    ])
+    const [state] = await database.read(latest, (connection) =>
+      connection.query("select current_user::text as role, current_setting('transaction_read_only') as only"),
+    )
+    expect(state).toEqual({ role: 'nomaly_app', only: 'on' })
+    expect(database.poolUse).toMatchObject({ total: 1, idle: 1 })
+  })
+
+  test('of several statements one of which fails, or which are too slow, leaves no transaction behind', async () => {
+    const database = open({ maxConnections: 1 })
+    const failing = (statements: string[], timeoutMs = 5_000): Promise<unknown> =>
+      database
+        .read({ ...latest, timeoutMs }, (connection) => connection.batch(statements, 'commit'))
+        .catch((error: unknown) => error)
+    expect(sqlState(await failing(['select 1', 'select 1 / 0', 'select 2']))).toBe('22012')
+    expect(sqlState(await failing(["insert into public.things values ('by a batch')"]))).toBe('25006')
+    expect(await failing(['select pg_sleep(30)'], 100)).toMatchObject({ code: 'timeout' })
+    const refused = database.read(latest, async () => {
+      throw new Error('before anything was asked')
+    })
+    await expect(refused).rejects.toThrow('before anything was asked')
+    const late = database.read(latest, async (connection) => {
+      await connection.batch(['select 1'], 'commit')
+      throw new Error('after its end')
+    })
+    await expect(late).rejects.toThrow('after its end')
+    expect(await database.read(latest, async () => 'nothing was asked')).toBe('nothing was asked')
+    expect(database.poolUse).toMatchObject({ total: 1, idle: 1 })
+    expect(await names('by a batch')).toEqual([])
+    await database.transaction(app, (connection) => add(connection, 'after failed batches'))
+    expect(await names('after failed batches')).toEqual(['after failed batches'])
+  })
+
+  test('begins with the typed queries as with any other', async () => {
+    const database = open({ maxConnections: 1 })
+    const found = await database.read({ ...latest, role: 'nomaly_system' }, async ({ kysely }) => [
+      await kysely.selectFrom('tenants').select('id').limit(0).execute(),
+      await kysely.selectFrom('tenants').select('id').limit(0).execute(),
+    ])
+    expect(found).toEqual([[], []])
+  })
+
   test('cannot write', async () => {
     const database = open()
     const writing = database.read(latest, (connection) => add(connection, 'written by a read'))
