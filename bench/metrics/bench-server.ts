@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { startEmbeddedServer } from '../../src/database/embedded-server.ts'
 import { migrate, type MigrationSet } from '../../src/database/migrator.ts'
+import { rememberMetricsEngine } from '../../src/operations/metrics-engine-choice.ts'
 import { freePorts } from '../instance.ts'
 
 /** A database of a run's own. */
@@ -78,12 +79,16 @@ export class BenchServer implements AsyncDisposable {
     application.username = this.#run
     application.password = this.#password
     if (options.extension !== undefined) await ask(admin.href, `create extension ${options.extension}`)
-    if (options.sets !== undefined)
+    if (options.sets !== undefined) {
       await migrate({
         adminUrl: admin.href,
         sets: options.sets,
         applicationLogin: { name: this.#run, password: this.#password },
       })
+      // An engine writes only where it is the one that keeps the points.
+      if (options.sets.includes('metrics-timescale'))
+        await rememberMetricsEngine(admin.href, { name: 'timescale' })
+    }
     return { adminUrl: admin.href, applicationUrl: application.href }
   }
 

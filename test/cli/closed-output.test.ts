@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { createMigratedDatabase, eventually } from '../support/nomaly.ts'
+import { createMigratedDatabase, eventually, testConfig } from '../support/nomaly.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 
@@ -19,6 +19,7 @@ test('a server whose output nobody reads any more ends in order', async () => {
       ...process.env,
       DATABASE_URL: databaseUrl,
       ADMIN_DATABASE_URL: database.adminUrl,
+      NOMALY_METRICS_ENGINE: testConfig().metricsEngine,
       NOMALY_DATA_DIR: folder,
       NOMALY_PORT: '0',
     },

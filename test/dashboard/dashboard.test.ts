@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { beforeAll, expect, test } from 'vitest'
 import { CHROMIUM, startBrowser } from '../support/browser.ts'
+import { createMigratedDatabase, testConfig } from '../support/nomaly.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const START = Date.UTC(2026, 9, 1)
@@ -53,7 +54,9 @@ test.skipIf(CHROMIUM === undefined)(
     await page.getByTestId('finding-row').first().click()
     await page.getByTestId('acknowledge').first().click()
     await expect
-      .poll(async () => (await nomaly.anomalies()).filter(({ state }) => state === 'acknowledged').length)
+      .poll(async () => (await nomaly.anomalies()).filter(({ state }) => state === 'acknowledged').length, {
+        timeout: 20_000,
+      })
       .toBe(1)
     await screenshot(page, 'acknowledged')
     expect(complaints).toEqual([])
@@ -78,14 +81,21 @@ interface RunningNomaly extends AsyncDisposable {
   anomalies(): Promise<{ readonly state: string }[]>
 }
 
-/** The product as a user starts it, in a process of its own. */
+/** The product as a user starts it, in a process of its own; on the server of the tests where they have been given one. */
 async function startNomaly(): Promise<RunningNomaly> {
   const directory = await mkdtemp(join(tmpdir(), 'nomaly-dashboard-'))
   await chmod(directory, 0o755)
   const csv = join(directory, 'orders.csv')
   await writeFile(csv, `time,orders\n${rows().join('\n')}\n`)
+  await using stack = new AsyncDisposableStack()
+  const given = process.env['TEST_DATABASE_URL'] === undefined ? undefined : await createMigratedDatabase()
+  if (given !== undefined) stack.use(given.database)
   const env = {
     ...process.env,
+    ...(given === undefined
+      ? {}
+      : { DATABASE_URL: given.databaseUrl, ADMIN_DATABASE_URL: given.database.adminUrl }),
+    NOMALY_METRICS_ENGINE: testConfig().metricsEngine,
     NOMALY_DATA_DIR: join(directory, 'data'),
     NOMALY_PORT: '0',
     NOMALY_EMBEDDED_DATABASE_PORT: '18521',
@@ -104,6 +114,7 @@ async function startNomaly(): Promise<RunningNomaly> {
   const link = /http:\/\/\S+\/sign-in\?token=[\w-]+/.exec(output)![0]
   const cli = (...args: string[]): Promise<{ stdout: string }> =>
     promisify(execFile)(process.execPath, ['src/cli/main.ts', ...args], { cwd: ROOT, env })
+  const resources = stack.move()
   return {
     link,
     csv,
@@ -119,6 +130,7 @@ async function startNomaly(): Promise<RunningNomaly> {
     async [Symbol.asyncDispose]() {
       server.kill('SIGTERM')
       await ended
+      await resources.disposeAsync()
       await rm(directory, { recursive: true, force: true })
     },
   }
