@@ -17,6 +17,7 @@ import { registerProblemDetails } from './plugins/problem-details.ts'
 import { compileValidator } from './plugins/validation.ts'
 import { registerAccountRoutes } from './routes/account.ts'
 import { registerAnomalyRoutes } from './routes/anomalies.ts'
+import { registerBackfillPartRoutes, registerBackfillRoutes } from './routes/backfills.ts'
 import { registerDatasetRoutes } from './routes/datasets.ts'
 import { registerDemoRoutes } from './routes/demo.ts'
 import { registerDetectorRoutes } from './routes/detectors.ts'
@@ -112,6 +113,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   await app.register(async (scope) => {
     acceptPointFormats(scope, config, metrics)
     registerPointRoutes(scope, store, config, metrics)
+    registerBackfillPartRoutes(scope, store, config)
     registerDetectRoutes(scope, config)
   })
   await app.register(async (scope) => {
@@ -119,6 +121,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     const routes = scope as unknown as Api
     registerAccountRoutes(routes, store, options.version, config.publicUrl?.startsWith('https:') === true)
     registerDatasetRoutes(routes, store)
+    registerBackfillRoutes(routes, store)
     registerExportRoutes(routes, store)
     registerSeriesRoutes(routes, store)
     registerQueryRoutes(routes, store)

@@ -38,7 +38,7 @@ export interface Backfill {
 export interface BackfillPart {
   /** From 1. */
   readonly number: number
-  /** SHA-256 of what the part was read from. */
+  /** SHA-256 of the bytes that the part was read from, before compression. */
   readonly digest: Uint8Array
   readonly keys: readonly SeriesKey[]
   readonly series: Uint32Array

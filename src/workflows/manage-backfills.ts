@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Identity } from '../access/identity.ts'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Committed } from '../database/position.ts'
@@ -68,23 +67,4 @@ export async function cancelBackfill(
     unit.audit.record(actor, 'backfill.cancel', { kind: 'backfill', id }),
   )
   return cancelled
-}
-
-/** Bytes as they come, and their digest when they have come. */
-export interface DigestedBytes {
-  readonly bytes: AsyncIterable<Uint8Array>
-  /** To be called at the end. */
-  digest(): Uint8Array
-}
-
-/** Computes the digest of a part, SHA-256 of its format and its bytes before compression, while it is read. */
-export function digesting(format: string, input: AsyncIterable<Uint8Array>): DigestedBytes {
-  const hash = createHash('sha256').update(`${format}\n`)
-  async function* bytes(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of input) {
-      hash.update(chunk)
-      yield chunk
-    }
-  }
-  return { bytes: bytes(), digest: () => hash.digest() }
 }

@@ -11,6 +11,8 @@ export interface ReadPointsOptions extends ParseOptions {
   /** Bytes after decompression. */
   readonly maxBytes: number
   readonly maxPoints: number
+  /** Told of the bytes after decompression, as they come. */
+  readonly onBytes?: (bytes: Uint8Array) => void
   readonly maxSeries: number
   /** Asked before so many bytes are held in all; what it answers is waited for, and nothing is read meanwhile. */
   readonly hold?: (bytes: number) => Promise<void> | undefined
@@ -49,8 +51,9 @@ export async function readPoints(
   const hold = async (): Promise<void> => options.hold?.(Math.max(totalBytes, total * POINT_BYTES))
   const bytes = passedBy(
     decompressed(input, { encoding: options.encoding, maxBytes: options.maxBytes }),
-    async (length) => {
-      totalBytes += length
+    async (piece) => {
+      options.onBytes?.(piece)
+      totalBytes += piece.length
       await hold()
     },
   )
@@ -73,10 +76,10 @@ export async function readPoints(
 /** Bytes as they are, each piece after `pass` let it. */
 async function* passedBy(
   input: AsyncIterable<Uint8Array>,
-  pass: (length: number) => Promise<void>,
+  pass: (piece: Uint8Array) => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
   for await (const bytes of input) {
-    await pass(bytes.length)
+    await pass(bytes)
     yield bytes
   }
 }

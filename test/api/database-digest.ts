@@ -9,7 +9,7 @@ export async function digestDatabase(client: pg.Client): Promise<string> {
     `select format('%I.%I', nspname, relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where relkind in ('r', 'p') and not relispartition and (
        (nspname = 'nomaly' and relname <> 'commit_markers')
-       or (nspname = 'metrics' and (relname like 'points\\_%' or relname in ('series', 'latest_points'))))
+       or (nspname = 'metrics' and (relname like 'points\\_%' or relname in ('series', 'latest_points', 'backfills', 'backfill_parts'))))
      order by 1`,
   )
   const parts = tables.map(

@@ -16,6 +16,7 @@ export async function makeKnownThings(nomaly: TestNomaly, client: pg.Client): Pr
   await post('/v1/datasets/known/points', points)
   const dataset = (await nomaly.request('GET', '/v1/datasets/known')).body
   const [series] = (await nomaly.request('GET', '/v1/datasets/known/series')).body.items
+  const backfill = await openBackfill(nomaly)
   const detector = await post('/v1/detectors', { name: `known ${Math.random()}` })
   const job = await post('/v1/jobs', { dataset: 'known', schedule: { kind: 'cron', cron: '0 0 1 1 *' } })
   const run = await post(`/v1/jobs/${job.id}/runs`, undefined)
@@ -40,5 +41,21 @@ export async function makeKnownThings(nomaly: TestNomaly, client: pg.Client): Pr
     anomalies: rows[0]!.id,
     detectors: detector.id,
     keys: key.id,
+    backfills: backfill.id,
+    parts: '1',
   }
+}
+
+/** One that takes parts; those that rubbish has opened beside it are cancelled, since only so many may be open. */
+async function openBackfill(nomaly: TestNomaly): Promise<TestAnswer['body']> {
+  const path = '/v1/datasets/known/backfills'
+  const { items } = (await nomaly.request('GET', `${path}?limit=500`)).body
+  const open = items.filter(({ status }: { status: string }) => !['completed', 'cancelled'].includes(status))
+  for (const { id } of open) await nomaly.request('DELETE', `${path}/${id}`)
+  const { body } = await nomaly.request('POST', path)
+  await nomaly.request('PUT', `${path}/${body.id}/parts/1`, {
+    body: '{"time":1767225600000,"metric":"cpu","value":1}',
+    headers: { 'content-type': 'application/x-ndjson' },
+  })
+  return body
 }

@@ -8,6 +8,8 @@ export interface TenantThings {
   readonly runId: string
   readonly anomalyId: string
   readonly keyId: string
+  /** One that takes parts, with part 1. */
+  readonly backfillId: string
   /** Of each list that has one, by path. */
   readonly cursor: (path: string) => string
 }
@@ -40,6 +42,13 @@ const dataset =
   (rest = '', more: Omit<RouteCall, 'path'> = {}) =>
   ({ datasetId, datasetName }: TenantThings): RouteCall[] =>
     [datasetId, datasetName].map((name) => ({ path: `/v1/datasets/${name}${rest}`, ...more }))
+/** Under the dataset of somebody else, and under one of the caller's own. */
+const backfill =
+  (rest = '', more: Omit<RouteCall, 'path'> = {}) =>
+  ({ datasetId, backfillId }: TenantThings): RouteCall[] => [
+    { path: `/v1/datasets/${datasetId}/backfills/${backfillId}${rest}`, ...more },
+    { path: `/v1/datasets/beta-data/backfills/${backfillId}${rest}`, ...more },
+  ]
 const one =
   (noun: string, key: keyof TenantThings, rest = '', more: Omit<RouteCall, 'path'> = {}) =>
   (things: TenantThings): RouteCall[] => [{ path: `/v1/${noun}/${String(things[key])}${rest}`, ...more }]
@@ -88,6 +97,25 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
     calls: dataset('/export?format=ndjson'),
     foreign: gone,
   },
+  'GET /v1/datasets/:dataset/backfills': { needs: 'read', calls: dataset('/backfills'), foreign: gone },
+  'POST /v1/datasets/:dataset/backfills': { needs: 'write', calls: dataset('/backfills'), foreign: gone },
+  'GET /v1/datasets/:dataset/backfills/:backfill': { needs: 'read', calls: backfill(), foreign: gone },
+  'GET /v1/datasets/:dataset/backfills/:backfill/parts': {
+    needs: 'read',
+    calls: backfill('/parts'),
+    foreign: gone,
+  },
+  'PUT /v1/datasets/:dataset/backfills/:backfill/parts/:part': {
+    needs: 'write',
+    calls: backfill('/parts/2', { body: points, headers: ndjson }),
+    foreign: gone,
+  },
+  'POST /v1/datasets/:dataset/backfills/:backfill/finish': {
+    needs: 'write',
+    calls: backfill('/finish', { body: { parts: 1 } }),
+    foreign: gone,
+  },
+  'DELETE /v1/datasets/:dataset/backfills/:backfill': { needs: 'write', calls: backfill(), foreign: gone },
   'GET /v1/datasets/:dataset/series': { needs: 'read', calls: dataset('/series'), foreign: gone },
   'POST /v1/detect': {
     needs: 'read',

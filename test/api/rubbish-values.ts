@@ -12,6 +12,9 @@ export interface KnownThings {
   readonly anomalies: string
   readonly detectors: string
   readonly keys: string
+  /** One that takes parts, and the number of one that has come. */
+  readonly backfills: string
+  readonly parts: string
 }
 
 /** Longer than any text may be, shorter than all headers together may be. */

@@ -30,6 +30,7 @@ export async function fillTenant(
     value: i === 900 ? 1_000 : 100 + ((i * 7919) % 13),
   }))
   await post(`/v1/datasets/${dataset.name}/points`, points)
+  const backfillId = await makeBackfills(nomaly, key, dataset.name)
   const detector = await post('/v1/detectors', { name: `${SECRET} detector`, algorithm: 'robust-z' })
   const job = await post('/v1/jobs', {
     name: `${SECRET} job`,
@@ -72,8 +73,31 @@ export async function fillTenant(
     runId: anomaly.runId,
     anomalyId: anomaly.id,
     keyId: apiKey.id,
+    backfillId,
     cursor: (path) => cursors.get(path) ?? '',
   }
+}
+
+/** One that is completed, and one that takes parts, whose id is answered. */
+async function makeBackfills(nomaly: TestNomaly, key: string, dataset: string): Promise<string> {
+  const path = `/v1/datasets/${dataset}/backfills`
+  const begin = async (): Promise<string> => {
+    const { id } = (await nomaly.request('POST', path, { key })).body
+    await nomaly.request('PUT', `${path}/${id}/parts/1`, {
+      key,
+      body: `{"time":1735689600000,"metric":"${SECRET}-metric","tags":{"host":"${SECRET}-host"},"value":1}\n{"time":"${SECRET}"}`,
+      headers: { 'content-type': 'application/x-ndjson' },
+    })
+    return id
+  }
+  const completed = await begin()
+  await nomaly.request('POST', `${path}/${completed}/finish`, { key, body: { parts: 1 } })
+  await eventually(async () => {
+    const { body } = await nomaly.request('GET', `${path}/${completed}`, { key })
+    expect(body.status, JSON.stringify(body)).toBeOneOf(['merging', 'completed'])
+    return body.status === 'completed'
+  })
+  return begin()
 }
 
 async function isOutboxEmpty(admin: pg.Client): Promise<boolean> {

@@ -12,7 +12,7 @@ import type { Store } from '../../store/store.ts'
 import type { ProcessMetrics } from '../../telemetry/process-metrics.ts'
 import { AppendBuffer } from '../../workflows/append-buffer.ts'
 import { appendPoints, correctPoints } from '../../workflows/append-points.ts'
-import { type ReadPoints, readPoints } from '../../workflows/read-points.ts'
+import { type ReadPoints, readPoints, type ReadPointsOptions } from '../../workflows/read-points.ts'
 import { SharedLookUp } from '../../workflows/shared-look-up.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
@@ -51,12 +51,14 @@ const FORMATS: Readonly<Record<string, PointFormat>> = {
   'text/csv': 'csv',
 }
 
-const Rejected = {
+/** Of the lines of a body, those that were refused. */
+export const Rejected = {
   rejected: Type.Array(Type.Object({ line: Type.Integer(), reason: Type.String() })),
   rejectedTotal: Type.Integer(),
   columns: Type.Optional(Type.Unknown({ description: 'CSV only: how each column was understood, and why' })),
 }
-const consumes = Object.keys(FORMATS)
+/** The media types of points. */
+export const consumes = Object.keys(FORMATS)
 const tags = ['points']
 
 /** Points in: whatever the format, all of a request is stored or nothing. */
@@ -204,7 +206,7 @@ function observe(registry: Registry, name: string, help: string, value: () => nu
 /** All points of a request's body. @throws NomalyError as {@link readPoints}, or for a missing body or an unknown encoding. */
 export async function readPointBody(
   request: FastifyRequest,
-  limits: PointLimits & { readonly maxPoints?: number },
+  limits: PointLimits & Partial<Pick<ReadPointsOptions, 'maxPoints' | 'onBytes'>>,
 ): Promise<ReadPoints> {
   const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase()
   const format = FORMATS[type]
@@ -228,6 +230,7 @@ export async function readPointBody(
     maxBytes: limits.maxBodyBytes,
     maxPoints: limits.maxPoints ?? MAX_POINTS,
     maxSeries: limits.maxSeriesPerRequest,
+    ...(limits.onBytes === undefined ? {} : { onBytes: limits.onBytes }),
   })
 }
 
