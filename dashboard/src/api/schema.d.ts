@@ -149,6 +149,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datasets/{dataset}/backfills/{backfill}/parts/{part}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a part of a backfill
+         * @description NDJSON lines, JSON or CSV, plain or gzip, at most a million points. Sending it again as it was does no harm, and answers the same. Of several points at one instant that of the lowest part stays.
+         */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                    /** @description A UUID */
+                    backfill: string;
+                    /** @description Number of the part, from 1 */
+                    part: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            number: number;
+                            /** @description SHA-256 of its bytes before compression, in hexadecimal */
+                            digest: string;
+                            /** @description Received and not refused */
+                            points: number;
+                            rejected: {
+                                line: number;
+                                reason: string;
+                            }[];
+                            rejectedTotal: number;
+                            /** @description CSV only: how each column was understood, and why */
+                            columns?: unknown;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/detect": {
         parameters: {
             query?: never;
@@ -819,6 +896,491 @@ export interface paths {
                 };
             };
         };
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/backfills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the backfills of a dataset, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                id: string;
+                                datasetId: string;
+                                /** @enum {unknown} */
+                                status: "receiving" | "merging" | "completed" | "failed" | "cancelled";
+                                parts: {
+                                    done: number;
+                                    /** @description null while it is not known */
+                                    total: number | null;
+                                };
+                                /** @description Received and not refused */
+                                points: number;
+                                rejectedTotal: number;
+                                windows: {
+                                    done: number;
+                                    /** @description null while it is not known */
+                                    total: number | null;
+                                };
+                                inserted: number;
+                                /** @description Were there already, or in the backfill before */
+                                duplicates: number;
+                                /** @description Another value stands at that instant, and stays */
+                                conflicting: number;
+                                /** @description Became too old to be kept while they waited */
+                                expired: number;
+                                error: {
+                                    message: string;
+                                    hint: string | null;
+                                } | null;
+                                /** Format: date-time */
+                                createdAt: string;
+                                endedAt: string | null;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /**
+         * Begin a backfill
+         * @description Old points by the million: send them in numbered parts, in any order and several at once, then finish it. A worker sorts them, leaves out what is there twice, and puts them into the dataset from the oldest on. Points appear as it goes.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            datasetId: string;
+                            /** @enum {unknown} */
+                            status: "receiving" | "merging" | "completed" | "failed" | "cancelled";
+                            parts: {
+                                done: number;
+                                /** @description null while it is not known */
+                                total: number | null;
+                            };
+                            /** @description Received and not refused */
+                            points: number;
+                            rejectedTotal: number;
+                            windows: {
+                                done: number;
+                                /** @description null while it is not known */
+                                total: number | null;
+                            };
+                            inserted: number;
+                            /** @description Were there already, or in the backfill before */
+                            duplicates: number;
+                            /** @description Another value stands at that instant, and stays */
+                            conflicting: number;
+                            /** @description Became too old to be kept while they waited */
+                            expired: number;
+                            error: {
+                                message: string;
+                                hint: string | null;
+                            } | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                            endedAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/backfills/{backfill}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a backfill and how far it is */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                    /** @description A UUID */
+                    backfill: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            datasetId: string;
+                            /** @enum {unknown} */
+                            status: "receiving" | "merging" | "completed" | "failed" | "cancelled";
+                            parts: {
+                                done: number;
+                                /** @description null while it is not known */
+                                total: number | null;
+                            };
+                            /** @description Received and not refused */
+                            points: number;
+                            rejectedTotal: number;
+                            windows: {
+                                done: number;
+                                /** @description null while it is not known */
+                                total: number | null;
+                            };
+                            inserted: number;
+                            /** @description Were there already, or in the backfill before */
+                            duplicates: number;
+                            /** @description Another value stands at that instant, and stays */
+                            conflicting: number;
+                            /** @description Became too old to be kept while they waited */
+                            expired: number;
+                            error: {
+                                message: string;
+                                hint: string | null;
+                            } | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                            endedAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /**
+         * Cancel a backfill
+         * @description What is in the dataset already stays.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                    /** @description A UUID */
+                    backfill: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/backfills/{backfill}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the parts that have come, by number */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                    /** @description A UUID */
+                    backfill: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                number: number;
+                                /** @description SHA-256 of its bytes before compression, in hexadecimal */
+                                digest: string;
+                                /** @description Received and not refused */
+                                points: number;
+                                rejected: {
+                                    line: number;
+                                    reason: string;
+                                }[];
+                                rejectedTotal: number;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{dataset}/backfills/{backfill}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that all parts have come
+         * @description A worker goes on from here. One that has failed is tried again.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Id or name of a dataset */
+                    dataset: string;
+                    /** @description A UUID */
+                    backfill: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description How many parts there are */
+                        parts: number;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            id: string;
+                            datasetId: string;
+                            /** @enum {unknown} */
+                            status: "receiving" | "merging" | "completed" | "failed" | "cancelled";
+                            parts: {
+                                done: number;
+                                /** @description null while it is not known */
+                                total: number | null;
+                            };
+                            /** @description Received and not refused */
+                            points: number;
+                            rejectedTotal: number;
+                            windows: {
+                                done: number;
+                                /** @description null while it is not known */
+                                total: number | null;
+                            };
+                            inserted: number;
+                            /** @description Were there already, or in the backfill before */
+                            duplicates: number;
+                            /** @description Another value stands at that instant, and stays */
+                            conflicting: number;
+                            /** @description Became too old to be kept while they waited */
+                            expired: number;
+                            error: {
+                                message: string;
+                                hint: string | null;
+                            } | null;
+                            /** Format: date-time */
+                            createdAt: string;
+                            endedAt: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/datasets/{dataset}/export": {
