@@ -10,6 +10,7 @@ const NOUNS = [
   'demo',
   'detectors',
   'exporting',
+  'flags',
   'ingestion',
   'jobs',
   'metrics',

@@ -3,8 +3,9 @@ export const NOTIFICATION_CHANNEL = 'nomaly'
 
 /** What processes tell each other: ids only, everything is read again. */
 export interface Notification {
-  /** `points`: a dataset has new ones. `outbox`: there is work for the relay. `events`: the relay has published. `keys`: one was revoked. */
-  readonly channel: 'points' | 'outbox' | 'events' | 'keys'
+  /** `points`: a dataset has new ones. `outbox`: there is work for the relay. `events`: the relay has published. `keys`: one was revoked. `flags`: flags or live settings were changed. */
+  readonly channel: 'points' | 'outbox' | 'events' | 'keys' | 'flags'
+  /** Empty on `flags` for what belongs to the installation. */
   readonly tenantId: string
   /** Of a dataset on `points`; empty otherwise. */
   readonly id: string

@@ -7,7 +7,7 @@ import {
 } from './notifier.ts'
 
 const HEARTBEAT_MS = 30_000
-const CHANNELS = new Set(['points', 'outbox', 'events', 'keys'])
+const CHANNELS = new Set(['points', 'outbox', 'events', 'keys', 'flags'])
 
 /** LISTEN and NOTIFY on a direct connection of its own: it would be lost through a transaction pool (PostgreSQL manual, NOTIFY). */
 export class PostgresNotifier implements Notifier {
