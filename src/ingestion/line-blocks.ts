@@ -43,10 +43,18 @@ export async function* lineBlocks(
         break
       }
       if (end > INPUT_LIMITS.maxLineBytes) throw tooLong()
-      parts.push(rest.subarray(0, end + 1))
-      yield parts.length === 1 ? parts[0]! : Buffer.concat(parts)
-      parts = []
-      partBytes = 0
+      if (partBytes > 0) {
+        // Only the line that was begun: the rest stays where it is.
+        const first = rest.indexOf(NEWLINE)
+        parts.push(rest.subarray(0, first + 1))
+        yield Buffer.concat(parts)
+        parts = []
+        partBytes = 0
+        rest = rest.subarray(first + 1)
+        end -= first + 1
+        if (end < 0) continue
+      }
+      yield rest.subarray(0, end + 1)
       rest = rest.subarray(end + 1)
     }
   }

@@ -1,14 +1,13 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { AppendReport, MetricsEngine, PointBatch } from '../../src/metrics/metrics-engine.ts'
+import type { MetricsEngine, PointBatch } from '../../src/metrics/metrics-engine.ts'
 import { AppendBuffer, FLUSH_AFTER_MS, FLUSH_POINTS, MAX_FLUSHES } from '../../src/workflows/append-buffer.ts'
+import { batch, GatedEngine, HandTimer, type Point, report, single, START } from './append-buffer-fixture.ts'
 import { startTestNomaly, type TestNomaly, type TestTenant } from '../support/nomaly.ts'
 
 const RUNS = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 200 : 25
-const START = Date.UTC(2026, 0, 1)
 const REFUSED = 1e200
 const MAX_SERIES = 50
-
 let nomaly: TestNomaly
 let made = 0
 const opened: AppendBuffer[] = []
@@ -32,24 +31,6 @@ async function makeDataset(tenant: TestTenant = nomaly.tenant): Promise<string> 
   return value.id
 }
 
-interface Point {
-  readonly series?: string
-  readonly second: number
-  readonly value: number
-}
-
-function batch(id: string, points: readonly Point[]): PointBatch {
-  return {
-    source: { kind: 'dataset', id, retention: 'forever' },
-    keys: points.map(({ series = 'only' }) => ({ metric: 'm', tags: { series } })),
-    series: Uint32Array.from(points.keys()),
-    timesMs: Float64Array.from(points, ({ second }) => START + second * 1000),
-    values: Float64Array.from(points, ({ value }) => value),
-  }
-}
-
-const single = (id: string, second: number, value = 1): PointBatch => batch(id, [{ second, value }])
-
 /** Values by series and second, as they are stored. */
 async function stored(id: string, tenant: TestTenant = nomaly.tenant): Promise<Map<string, number>> {
   const { metrics } = nomaly.store
@@ -63,45 +44,6 @@ async function stored(id: string, tenant: TestTenant = nomaly.tenant): Promise<M
   return all
 }
 
-/** The engine of the installation; what is asked of it is noted, and waits at the gate while that is shut. */
-class GatedEngine implements Pick<MetricsEngine, 'append' | 'appendFresh'> {
-  readonly calls: { readonly how: 'append' | 'appendFresh'; readonly points: number }[] = []
-  #gate = Promise.withResolvers<void>()
-
-  open(): void {
-    this.#gate.resolve()
-  }
-
-  async append(...[scope, points, signal]: Parameters<MetricsEngine['append']>) {
-    this.calls.push({ how: 'append', points: points.series.length })
-    await this.#gate.promise
-    return nomaly.store.metrics.append(scope, points, signal)
-  }
-
-  async appendFresh(...[scope, points, signal]: Parameters<MetricsEngine['appendFresh']>) {
-    this.calls.push({ how: 'appendFresh', points: points.series.length })
-    await this.#gate.promise
-    return nomaly.store.metrics.appendFresh(scope, points, signal)
-  }
-}
-
-/** A timer that goes off when told. */
-class HandTimer {
-  readonly pending = new Map<() => void, number>()
-
-  readonly delay = (work: () => void, ms: number): (() => void) => {
-    this.pending.set(work, ms)
-    return () => this.pending.delete(work)
-  }
-
-  goOff(): void {
-    for (const work of this.pending.keys()) {
-      this.pending.delete(work)
-      work()
-    }
-  }
-}
-
 function makeBuffer(engine: GatedEngine | MetricsEngine, maxWaitingPoints = 100_000) {
   const timer = new HandTimer()
   const buffer = new AppendBuffer({ engine, maxWaitingPoints, delay: timer.delay })
@@ -111,16 +53,12 @@ function makeBuffer(engine: GatedEngine | MetricsEngine, maxWaitingPoints = 100_
 
 /** A buffer whose first append to the dataset is held up, so that what comes next waits. */
 async function heldUp(id: string, maxWaitingPoints?: number) {
-  const engine = new GatedEngine()
+  const engine = new GatedEngine(nomaly.store.metrics)
   const { buffer, timer } = makeBuffer(engine, maxWaitingPoints)
   const first = buffer.append(nomaly.tenant, single(id, 0))
   await Promise.resolve()
   return { engine, buffer, timer, first }
 }
-
-const report = (counts: Partial<AppendReport>): object => ({
-  value: { inserted: 0, duplicates: 0, conflicting: 0, rejected: [], rejectedTotal: 0, ...counts },
-})
 
 test('each of many overlapping appends is told exactly what became of its own points', async () => {
   const request = fc.uniqueArray(
@@ -191,9 +129,8 @@ test('a bad neighbour fails alone, and is told why', async () => {
   const repeated = buffer.append(nomaly.tenant, single(id, 0))
   const conflicting = buffer.append(nomaly.tenant, single(id, 10, 2))
   const abandoned = buffer.append(nomaly.tenant, single(id, 40), gone.signal)
-  const late = new Error('the caller went away')
-  gone.abort(late)
-  await expect(abandoned).rejects.toBe(late)
+  gone.abort(new Error('the caller went away'))
+  await expect(abandoned).rejects.toThrow('the caller went away')
   const outcomes = Promise.allSettled([exploding])
   engine.open()
   expect(await first).toMatchObject(report({ inserted: 1 }))
@@ -230,7 +167,7 @@ test('of one caller who goes away while the batch is stored nothing is held agai
 
 test('a dataset that is deleted fails those who write to it, and nobody else', async () => {
   const [id, deleted] = [await makeDataset(), await makeDataset()]
-  const engine = new GatedEngine()
+  const engine = new GatedEngine(nomaly.store.metrics)
   const { buffer } = makeBuffer(engine)
   const lost = [1, 2, 3].map((second) => buffer.append(nomaly.tenant, single(deleted, second)))
   const kept = [1, 2, 3].map((second) => buffer.append(nomaly.tenant, single(id, second)))
@@ -249,7 +186,7 @@ test('points of two tenants or two datasets never share a batch', async () => {
     { tenant: nomaly.tenant, id: await makeDataset() },
     { tenant: other, id: await makeDataset(other) },
   ]
-  const engine = new GatedEngine()
+  const engine = new GatedEngine(nomaly.store.metrics)
   const { buffer } = makeBuffer(engine)
   const all = [0, 1, 2].flatMap((second) =>
     places.map(({ tenant, id }) => buffer.append(tenant, single(id, second))),
@@ -354,9 +291,8 @@ test('when it is closed everything that waits is stored first, and no timer is l
   const id = await makeDataset()
   const { engine, buffer, timer, first } = await heldUp(id)
   const waiting = [1, 2, 3].map((second) => buffer.append(nomaly.tenant, single(id, second)))
-  const closed = buffer[Symbol.asyncDispose]()
-  engine.open()
-  await closed
+  setImmediate(() => engine.open())
+  await buffer[Symbol.asyncDispose]()
   expect(timer.pending.size).toBe(0)
   expect((await stored(id)).size).toBe(4)
   for (const one of [first, ...waiting]) expect(await one).toMatchObject(report({ inserted: 1 }))
