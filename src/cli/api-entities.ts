@@ -9,6 +9,21 @@ export interface Dataset {
   readonly latestAt: string | null
 }
 
+export interface Backfill {
+  readonly id: string
+  readonly datasetId: string
+  readonly status: 'receiving' | 'merging' | 'completed' | 'failed' | 'cancelled'
+  readonly parts: { readonly done: number; readonly total: number | null }
+  readonly points: number
+  readonly rejectedTotal: number
+  readonly windows: { readonly done: number; readonly total: number | null }
+  readonly inserted: number
+  readonly duplicates: number
+  readonly conflicting: number
+  readonly expired: number
+  readonly error: { readonly message: string; readonly hint: string | null } | null
+}
+
 export interface SeriesEntry {
   readonly id: number
   readonly metric: string

@@ -53,6 +53,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'load a file into a dataset',
     load: async () => (await import('./commands/ingest.ts')).registerIngest,
   },
+  backfill: {
+    group: DATA,
+    summary: 'load millions of old points, in parts that can be resumed',
+    load: async () => (await import('./commands/backfill.ts')).registerBackfill,
+  },
   export: {
     group: DATA,
     summary: 'write the points of a dataset to a file',

@@ -9,19 +9,13 @@ export interface PointSlice {
 
 /** Writes points as NDJSON in slices that stay below a number of bytes. */
 export function* pointSlices(points: ParsedPoints, maxBytes: number): Generator<PointSlice> {
-  const heads = points.keys.map(({ metric, tags }) => {
-    const named = `"metric":${JSON.stringify(metric)}`
-    return Object.keys(tags).length === 0 ? named : `${named},"tags":${JSON.stringify(tags)}`
-  })
   let lines: string[] = []
   let bytes = 0
   let from = 0
   const slice = (): PointSlice => ({ body: Buffer.from(lines.join('')), from, points: lines.length })
-  for (let at = 0; at < points.timesMs.length; at += 1) {
-    const value = points.values[at]!
-    const line = `{"time":${timeText(points.timesMs[at]!)},${heads[points.series[at]!]!},"value":${
-      Number.isFinite(value) ? value : `"${value}"`
-    }}\n`
+  let at = -1
+  for (const line of pointLines(points)) {
+    at += 1
     // Three bytes are the most a UTF-16 unit takes in UTF-8.
     if (lines.length > 0 && bytes + line.length * 3 > maxBytes) {
       yield slice()
@@ -33,6 +27,25 @@ export function* pointSlices(points: ParsedPoints, maxBytes: number): Generator<
     bytes += line.length * 3
   }
   if (lines.length > 0) yield slice()
+}
+
+/** Points as lines of NDJSON. */
+export function* pointLines({
+  keys,
+  series,
+  timesMs,
+  values,
+}: Omit<ParsedPoints, 'lines'>): Generator<string, void, void> {
+  const heads = keys.map(({ metric, tags }) => {
+    const named = `"metric":${JSON.stringify(metric)}`
+    return Object.keys(tags).length === 0 ? named : `${named},"tags":${JSON.stringify(tags)}`
+  })
+  for (let at = 0; at < timesMs.length; at += 1) {
+    const value = values[at]!
+    yield `{"time":${timeText(timesMs[at]!)},${heads[series[at]!]!},"value":${
+      Number.isFinite(value) ? value : `"${value}"`
+    }}\n`
+  }
 }
 
 const FIRST_MS_BY_SIZE = 1e11

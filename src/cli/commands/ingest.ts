@@ -65,8 +65,8 @@ async function ingest(
   if (job !== undefined && flags.watch === true) await watchJob(client, job.job.id, flags.output, signal)
 }
 
-/** True when the dataset had to be made. */
-async function ensureDataset(client: ApiClient, name: string): Promise<boolean> {
+/** Makes a dataset where it is missing; true when it had to be made. */
+export async function ensureDataset(client: ApiClient, name: string): Promise<boolean> {
   try {
     await client.get<Dataset>(datasetPath(name))
     return false
