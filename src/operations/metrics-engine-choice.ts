@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { hasTable } from '../database/installation.ts'
 import { NomalyError } from '../errors.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 
@@ -87,9 +88,7 @@ export async function rememberMetricsEngine(adminUrl: string, { name }: EngineCh
 }
 
 async function readChosen(client: pg.Client): Promise<EngineName | undefined> {
-  const found = await client.query<{ exists: boolean }>(
-    "select to_regclass('metrics.engine') is not null as exists",
-  )
+  const found = await client.query<{ exists: boolean }>(hasTable('metrics', 'engine'))
   if (!found.rows[0]!.exists) return undefined
   const rows = await asOwner<{ name: EngineName }>(client, 'select name from metrics.engine')
   if (rows[0]?.name === 'timescale') return 'timescale'
