@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { urlForLogin } from '../../src/operations/connection-urls.ts'
 import { openInstance } from '../../src/operations/open-instance.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import {
@@ -79,6 +80,30 @@ describe('two databases of one installation', () => {
     const metrics = await emptyDatabase()
     await migrateBoth(database.adminUrl, metrics.adminUrl)
     await open(databaseUrl, asApplication(metrics.adminUrl))
+  })
+
+  test('may have logins of their own for migrations, each that of the application', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'nomaly-apart-'))
+    onTestFinished(() => rm(folder, { recursive: true, force: true }))
+    const [core, metrics] = [await emptyDatabase(), await emptyDatabase()]
+    const [app, metricsApp] = ['nomaly_apart_test_app', 'nomaly_apart_test_metrics_app']
+    for (const login of [app, metricsApp])
+      await ask(
+        core,
+        `do $$ begin create role ${login} login noinherit password 'test'; exception when duplicate_object then null; end $$`,
+      )
+    const config = testConfig({
+      dataDirectory: folder,
+      databaseUrl: urlForLogin(core.adminUrl, app, 'test'),
+      adminDatabaseUrl: core.adminUrl,
+      metricsDatabaseUrl: urlForLogin(metrics.adminUrl, metricsApp, 'test'),
+      metricsAdminDatabaseUrl: metrics.adminUrl,
+    })
+    for (let start = 0; start < 2; start++) {
+      await using instance = await openInstance(config, 'test', () => {})
+      expect((await instance.store.health()).status).toBe('ready')
+      expect(await instance.store.metrics.listSeries({ tenantId: instance.tenantId }, {})).toEqual([])
+    }
   })
 
   test('may be an embedded core and a server of the user’s own', async () => {
