@@ -94,7 +94,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
 /** The variables of a shell of the user's: without what `npm run` adds. */
 export function usersEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(npm_|NOMALY_|DATABASE_URL|ADMIN_DATABASE_URL|NODE$|INIT_CWD$)/.test(name),
+    ([name]) => !/^(npm_|NOMALY_|(METRICS_)?(ADMIN_)?DATABASE_URL|NODE$|INIT_CWD$)/.test(name),
   )
   const path = (process.env['PATH'] ?? '')
     .split(delimiter)

@@ -58,7 +58,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrationReport>
 function explainRefusal(error: unknown): unknown {
   if (!(error instanceof pg.DatabaseError) || error.code !== '42501') return error
   return new NomalyError('forbidden', `The login that migrates lacks a right: ${error.message}.`, {
-    hint: 'Set ADMIN_DATABASE_URL to a login that may create roles and schemas there: a superuser, or one with CREATEROLE that owns the database.',
+    hint: 'Set ADMIN_DATABASE_URL (METRICS_ADMIN_DATABASE_URL for the metrics database) to a login that may create roles and schemas there: a superuser, or one with CREATEROLE that owns the database.',
     cause: error,
   })
 }

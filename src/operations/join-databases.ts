@@ -1,6 +1,12 @@
 import { randomInt } from 'node:crypto'
 import pg from 'pg'
-import { METRICS_DATABASE, toNomalyError } from '../database/database-errors.ts'
+import {
+  CORE_DATABASE,
+  type DatabaseLabel,
+  METRICS_DATABASE,
+  sqlState,
+  toNomalyError,
+} from '../database/database-errors.ts'
 import {
   type DatabaseState,
   HAS_NOTE,
@@ -128,24 +134,37 @@ async function withClients(
   work: (core: pg.Client, metrics: pg.Client | undefined) => Promise<void>,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const open = async (url: string): Promise<pg.Client> => {
+  const open = async (url: string, label: DatabaseLabel): Promise<pg.Client> => {
     const client = new pg.Client({ connectionString: url, application_name: 'nomaly migrate' })
     client.on('error', () => {})
     stack.defer(() => client.end())
-    await client.connect()
+    try {
+      await client.connect()
+    } catch (error) {
+      throw explainRefusal(error, label)
+    }
     await client.query("set lock_timeout = '30s'")
     return client
   }
-  const core = await open(coreUrl)
+  const core = await open(coreUrl, CORE_DATABASE)
   if (metricsUrl === undefined) return await work(core, undefined)
-  let metrics: pg.Client
-  try {
-    metrics = await open(metricsUrl)
-  } catch (error) {
-    throw toNomalyError(error, METRICS_DATABASE)
-  }
+  const metrics = await open(metricsUrl, METRICS_DATABASE)
   await requireTwo(core, metrics)
   await work(core, metrics)
+}
+
+/** A login that is not let in, or a database that there is not, is what whoever starts this can do something about. */
+function explainRefusal(error: unknown, label: DatabaseLabel): unknown {
+  if (!/^(28...|3D000)$/.test(sqlState(error) ?? '')) return toNomalyError(error, label)
+  const variable = label === METRICS_DATABASE ? 'METRICS_DATABASE_URL' : 'DATABASE_URL'
+  return new NomalyError(
+    'invalid_input',
+    `The ${label.name} does not let us in: ${(error as Error).message}.`,
+    {
+      hint: `Correct ${variable}, or what migrations use instead of it; the database must exist.`,
+      cause: error,
+    },
+  )
 }
 
 /** Addresses may differ and lead to the same database: what one connection has locked, the other then cannot. */

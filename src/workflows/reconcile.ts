@@ -80,6 +80,7 @@ function doubtsAbout(sources: OrphanSearch, states: OrphanSearch): string[] {
 }
 
 async function removeSources(store: Store, due: readonly Orphan[], signal: AbortSignal): Promise<number> {
+  if (due.length === 0) return 0
   const tenants = new Set((await store.tenants.list()).map(({ id }) => id))
   let removed = 0
   for (const orphan of due) {

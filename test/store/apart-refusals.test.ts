@@ -213,6 +213,33 @@ describe('refused, with a hint, and without a change', () => {
     expect(await tables(database)).toEqual([])
   })
 
+  test('a database that does not answer, is not there, or does not let us in', async () => {
+    const core = await emptyDatabase()
+    const given = (change: (url: URL) => void): string => {
+      const url = new URL(core.adminUrl)
+      change(url)
+      return url.href
+    }
+    const absent = given((url) => (url.pathname = '/nowhere_to_be_found'))
+    const nobody = given((url) => (url.username = 'nobody_of_that_name'))
+    const silent = given((url) => (url.port = '1'))
+    for (const [url, code] of [
+      [absent, 'invalid_input'],
+      [nobody, 'invalid_input'],
+      [silent, 'unavailable'],
+    ] as const) {
+      await expect(migrateBoth(core.adminUrl, url)).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining('The metrics database'),
+      })
+      await expect(migrateBoth(url)).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining('The database'),
+      })
+    }
+    expect(await tables(core)).toEqual([])
+  })
+
   test('a core in the place of the metrics, and metrics in the place of the core', async () => {
     const [ours, theirs] = [await createApartDatabases(), await createApartDatabases()]
     await expectRefusal(ours.core.adminUrl, theirs.core.adminUrl, /names the core database/)
