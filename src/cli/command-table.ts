@@ -103,6 +103,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'tenants of this installation: list, create',
     load: async () => (await import('./commands/tenants.ts')).registerTenants,
   },
+  access: {
+    group: ADMINISTER,
+    summary: 'database logins of tenants: grant-sql, revoke-sql, list-sql',
+    load: async () => (await import('./commands/access.ts')).registerAccess,
+  },
   migrate: {
     group: ADMINISTER,
     summary: 'bring the database to the schema of this version',

@@ -1,15 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { moveMetrics } from '../../src/operations/move/move-metrics.ts'
 import { openMoveSides } from '../../src/store/open-store.ts'
 import { startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
+import { INSERT, makeSqlLogins, type SqlLogins } from './sql-logins-fixture.ts'
 import { compressAll, isTimescaleOffered } from './timescale-fixture.ts'
 
 const HOUR_MS = 3_600_000
 const OLD_MS = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 30 * HOUR_MS
-const INSERT = `insert into anomaly_metrics (time, job_id, metric_name, metric_value, tags) values ($1, $2, 'm', $3, $4)`
+const insertOf = (time: Date, job: string, value: number): [string, unknown[]] => [
+  INSERT,
+  [time, job, 'm', value, null],
+]
 const COUNT = 'select count(*)::int4 as count from anomaly_metrics where job_id = $1'
 
 const isOffered = await isTimescaleOffered()
@@ -17,18 +21,9 @@ const suffix = isOffered ? '' : ' (skipped: this server offers no timescaledb)'
 
 let nomaly: TestNomaly
 let admin: pg.Client
-let login: string
-const clients: pg.Client[] = []
+let sql: SqlLogins
 
-async function logIn(): Promise<pg.Client> {
-  const url = new URL(nomaly.database.adminUrl)
-  url.username = login
-  url.password = 'sql'
-  const client = new pg.Client({ connectionString: url.href, options: '-c search_path=metrics' })
-  await client.connect()
-  clients.push(client)
-  return client
-}
+const logIn = (): Promise<pg.Client> => sql.logIn(nomaly.tenant.tenantId)
 
 async function count(client: pg.Client, job: string, name?: string): Promise<number> {
   const { rows } = await client.query({
@@ -52,19 +47,14 @@ async function countAtSwitch(client: pg.Client, job: string): Promise<number> {
 describe.skipIf(!isOffered)(`anomaly_metrics while points change their place${suffix}`, () => {
   beforeAll(async () => {
     nomaly = await startTestNomaly({ worker: false, config: { metricsEngine: 'timescale' } })
-    admin = new pg.Client({ connectionString: nomaly.database.adminUrl })
-    await admin.connect()
-    login = `nomaly_sql_${randomUUID().slice(0, 8)}`
-    await admin.query(`create role ${login} login password 'sql'; grant usage on schema metrics to ${login};
-      grant select, insert on metrics.anomaly_metrics to ${login};
-      insert into metrics.logins (login, tenant_id) values ('${login}', '${nomaly.tenant.tenantId}')`)
+    sql = await makeSqlLogins(nomaly)
+    admin = sql.admin
+    await logIn()
     await nomaly.store.metrics.maintain(new Date())
   })
 
   afterAll(async () => {
-    for (const client of clients) await client.end()
-    await admin.query(`drop owned by ${login}; drop role ${login}`)
-    await admin.end()
+    await sql[Symbol.asyncDispose]()
     await nomaly[Symbol.asyncDispose]()
   })
 
@@ -72,9 +62,9 @@ describe.skipIf(!isOffered)(`anomaly_metrics while points change their place${su
     const mine = await logIn()
     for (const days of [-2, -1, 0, 1, 2]) {
       const time = new Date(Date.now() + days * 24 * HOUR_MS)
-      await mine.query(INSERT, [time, randomUUID(), 1, null])
+      await mine.query(...insertOf(time, randomUUID(), 1))
     }
-    await expect(mine.query(INSERT, [new Date('1999-01-01Z'), randomUUID(), 1, null])).rejects.toMatchObject({
+    await expect(mine.query(...insertOf(new Date('1999-01-01Z'), randomUUID(), 1))).rejects.toMatchObject({
       code: '55000',
     })
   })
@@ -86,7 +76,7 @@ describe.skipIf(!isOffered)(`anomaly_metrics while points change their place${su
     let compressed = 0
     let isWriting = true
     const insert = async (): Promise<void> => {
-      await writer.query(INSERT, [new Date(OLD_MS + stored), job, stored, null])
+      await writer.query(...insertOf(new Date(OLD_MS + stored), job, stored))
       stored++
     }
     await insert()
@@ -125,7 +115,7 @@ describe.skipIf(!isOffered)(`anomaly_metrics while points change their place${su
     const [writer, reader, old] = [await logIn(), await logIn(), await logIn()]
     let stored = 0
     const insert = async (): Promise<void> => {
-      await writer.query(INSERT, [new Date(OLD_MS + (stored % 7) * HOUR_MS + stored), job, stored, null])
+      await writer.query(...insertOf(new Date(OLD_MS + (stored % 7) * HOUR_MS + stored), job, stored))
       stored++
     }
     for (let i = 0; i < 20; i++) await insert()
@@ -180,11 +170,11 @@ describe.skipIf(!isOffered)(`anomaly_metrics while points change their place${su
       "update metrics.engine set moving_to = 'partitioned', moving_until = '2100-01-02Z' where name = 'timescale'",
     )
     try {
-      await expect(writer.query(INSERT, [new Date(OLD_MS), job, 1, null])).rejects.toMatchObject({
+      await expect(writer.query(...insertOf(new Date(OLD_MS), job, 1))).rejects.toMatchObject({
         code: '40001',
       })
       await writer.query('rollback')
-      await writer.query(INSERT, [new Date(OLD_MS), job, 1, null])
+      await writer.query(...insertOf(new Date(OLD_MS), job, 1))
       const journal = await admin.query(
         `select j.retention from metrics.move_journal j join metrics.series s on s.id = j.series_id where s.source_id = $1`,
         [job],

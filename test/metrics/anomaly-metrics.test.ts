@@ -1,56 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type MetricBucket, POINT_LIMITS } from '../../src/metrics/metrics-engine.ts'
-import { startTestNomaly, type TestNomaly, type TestTenant } from '../support/nomaly.ts'
-import { compressAll, isTimescaleOffered } from './timescale-fixture.ts'
+import type { TestNomaly, TestTenant } from '../support/nomaly.ts'
+import { ENGINES, INSERT, type SqlLogins, startSqlNomaly } from './sql-logins-fixture.ts'
+import { isTimescaleOffered } from './timescale-fixture.ts'
 
 const HOUR_MS = 3_600_000
 const JOB = randomUUID()
 const NOW = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
-const INSERT = `insert into anomaly_metrics (time, job_id, metric_name, metric_value, tags) values ($1, $2, $3, $4, $5)`
-
 const isOffered = await isTimescaleOffered()
-const ENGINES = ['partitioned', 'timescale'] as const
 
 let nomaly: TestNomaly
-let admin: pg.Client
 let beta: TestTenant
-let clients: pg.Client[]
-let logins: string[]
-
-/** A login as docs/reference/adr-statements.md has it made; `undefined` leaves its tenant out. */
-async function logIn(tenantId: string | undefined): Promise<pg.Client> {
-  const login = `nomaly_sql_${randomUUID().slice(0, 8)}`
-  logins.push(login)
-  await admin.query(`
-    create role ${login} login password 'sql';
-    grant usage on schema metrics to ${login};
-    grant select, insert on metrics.anomaly_metrics to ${login};
-    alter role ${login} in database "${new URL(nomaly.database.adminUrl).pathname.slice(1)}" set search_path = metrics, public`)
-  if (tenantId !== undefined)
-    await admin.query(`insert into metrics.logins (login, tenant_id) values ('${login}', '${tenantId}')`)
-  const url = new URL(nomaly.database.adminUrl)
-  url.username = login
-  url.password = 'sql'
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  clients.push(client)
-  return client
-}
-
-/** How a range of a job is read, as it was executed. */
-async function adminPlan(client: pg.Client, job: string): Promise<string> {
-  const { rows } = await client.query({
-    text: `explain (analyze, costs off, timing off, summary off) select * from anomaly_metrics
-      where job_id = '${job}' and time >= '${at(-HOUR_MS).toISOString()}' and time < '${at(1).toISOString()}'`,
-    rowMode: 'array',
-  })
-  return rows.map(([line]) => line).join('\n')
-}
+let sql: SqlLogins
 
 const at = (offsetMs: number): Date => new Date(NOW + offsetMs)
 
@@ -58,33 +23,17 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
   if (engine === 'timescale' && !isOffered) return test.skip('this server offers no timescaledb', () => {})
 
   beforeAll(async () => {
-    nomaly = await startTestNomaly({ worker: false, config: { metricsEngine: engine } })
+    ;({ nomaly, sql } = await startSqlNomaly(engine))
     beta = await nomaly.createTenant('beta')
-    admin = new pg.Client({ connectionString: nomaly.database.adminUrl })
-    await admin.connect()
-    clients = []
-    logins = []
-    await logIn(nomaly.tenant.tenantId)
-    await nomaly.store.metrics.maintain(new Date())
-    // Partitions are made ahead of now: where the month has just begun there is none for two days ago.
-    await nomaly.store.metrics.append(nomaly.tenant, {
-      source: { kind: 'job', id: randomUUID(), retention: 'forever' },
-      keys: [{ metric: 'makes room', tags: {} }],
-      series: Uint32Array.of(0, 0),
-      timesMs: Float64Array.of(NOW - 48 * HOUR_MS, NOW - 24 * HOUR_MS),
-      values: Float64Array.of(0, 0),
-    })
   })
 
   afterAll(async () => {
-    for (const client of clients) await client.end()
-    for (const login of logins) await admin.query(`drop owned by ${login}; drop role ${login}`)
-    await admin.end()
+    await sql[Symbol.asyncDispose]()
     await nomaly[Symbol.asyncDispose]()
   })
 
   test('inserts and selects run as they are written, and each login has the rows of its tenant', async () => {
-    const [mine, theirs] = [await logIn(nomaly.tenant.tenantId), await logIn(beta.tenantId)]
+    const [mine, theirs] = [await sql.logIn(nomaly.tenant.tenantId), await sql.logIn(beta.tenantId)]
     for (let i = 0; i < 4; i++)
       await mine.query(INSERT, [at(-i * 30 * 60_000), JOB, 'anomaly_score', i, { host: 'web-1', rank: 1 }])
     await theirs.query(INSERT, [at(0), JOB, 'anomaly_score', 99, null])
@@ -113,13 +62,20 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
       { bucket: at(-HOUR_MS), mean: 1.5, count: 2 },
       { bucket: at(0), mean: 0, count: 1 },
     ])
+    if (engine === 'timescale') {
+      const bucketed = await mine.query(
+        `select time_bucket('1 hour', time) as bucket, avg(metric_value) as mean, count(*)::int4 as count
+         from anomaly_metrics where metric_name = 'anomaly_score' and tags @> '{"host":"web-1"}' group by bucket order by bucket`,
+      )
+      expect(bucketed.rows).toEqual(binned.rows)
+    }
     expect((await theirs.query('select metric_value, tags from anomaly_metrics')).rows).toEqual([
       { metric_value: 99, tags: {} },
     ])
   })
 
   test('no setting, role or function of its own gives a login another tenant', async () => {
-    const mine = await logIn(nomaly.tenant.tenantId)
+    const mine = await sql.logIn(nomaly.tenant.tenantId)
     await mine.query(`set nomaly.tenant_id = '${beta.tenantId}'`)
     await mine.query(
       `create function pg_temp.peek(n float8) returns boolean language plpgsql cost 0.0000001 as
@@ -142,7 +98,7 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
   })
 
   test('many rows go in at once, by values and by COPY', async () => {
-    const mine = await logIn(nomaly.tenant.tenantId)
+    const mine = await sql.logIn(nomaly.tenant.tenantId)
     const job = randomUUID()
     await mine.query(
       `insert into anomaly_metrics select $1::timestamptz + n * interval '1 second', $2, 'm' || n % 3, n, '{}'
@@ -165,10 +121,10 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
   })
 
   test('a login without a tenant is told so', async () => {
-    const nobody = await logIn(undefined)
+    const nobody = await sql.logIn(undefined)
     const expected = {
       code: '42501',
-      message: expect.stringMatching(/^the login nomaly_sql_\w+ has no tenant$/),
+      message: expect.stringMatching(/^the login sql_\w+ has no tenant$/),
     }
     await expect(nobody.query('select * from anomaly_metrics')).rejects.toMatchObject(expected)
     await expect(nobody.query(INSERT, [at(0), JOB, 'm', 1, null])).rejects.toMatchObject(expected)
@@ -178,7 +134,7 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
     const { metrics } = nomaly.store
     const scope = nomaly.tenant
     const job = randomUUID()
-    const mine = await logIn(scope.tenantId)
+    const mine = await sql.logIn(scope.tenantId)
     const ask = async (): Promise<MetricBucket[]> => {
       const [series] = await metrics.listSeries(scope, { sourceId: job })
       return Array.fromAsync(
@@ -235,7 +191,7 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
   test('a transaction that stays open keeps nobody from closing hours, and is seen when it commits', async () => {
     const { metrics } = nomaly.store
     const job = randomUUID()
-    const mine = await logIn(nomaly.tenant.tenantId)
+    const mine = await sql.logIn(nomaly.tenant.tenantId)
     await mine.query('begin isolation level repeatable read')
     await mine.query(INSERT, [at(-5 * HOUR_MS), job, 'open', 1, null])
     await metrics.rollUp(new Date())
@@ -256,7 +212,7 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
   })
 
   test('what the API refuses is refused', async () => {
-    const mine = await logIn(nomaly.tenant.tenantId)
+    const mine = await sql.logIn(nomaly.tenant.tenantId)
     const { maxAbsoluteValue } = POINT_LIMITS
     const limits = [maxAbsoluteValue, -maxAbsoluteValue, Infinity, -Infinity]
     for (const [i, value] of limits.entries()) await mine.query(INSERT, [at(-i), JOB, 'limits', value, null])
@@ -279,70 +235,5 @@ describe.each(ENGINES)('anomaly_metrics in %s', (engine) => {
     for (const [values, code] of wrong)
       await expect(mine.query(INSERT, values), JSON.stringify(values)).rejects.toMatchObject({ code })
     expect((await mine.query(`select from anomaly_metrics where metric_name = 'm'`)).rowCount).toBe(0)
-  })
-
-  test('a snapshot of several statements is kept, or the transaction fails: no point is ever missing', async () => {
-    const job = randomUUID()
-    const [reader, writer] = [await logIn(nomaly.tenant.tenantId), await logIn(nomaly.tenant.tenantId)]
-    const count = async (client: pg.Client): Promise<number> => {
-      const { rows } = await client.query(
-        'select count(*)::int4 as count from anomaly_metrics where job_id = $1',
-        [job],
-      )
-      return rows[0].count
-    }
-    for (let n = 0; n < 3; n++) await writer.query(INSERT, [at(-30 * HOUR_MS + n), job, 'm', n, null])
-    await reader.query('begin isolation level repeatable read; select 1')
-    await writer.query(INSERT, [at(-30 * HOUR_MS + 3), job, 'm', 3, null])
-    // In between nothing is compressed where there are no chunks.
-    const compressed = engine === 'timescale' ? await compressAll(nomaly.store.database) : 0
-    if (engine === 'timescale') {
-      expect(compressed).toBeGreaterThan(0)
-      await expect(count(reader)).rejects.toMatchObject({
-        code: '40001',
-        hint: 'Begin the transaction again.',
-      })
-      await reader.query('rollback; begin isolation level repeatable read; select 1')
-    } else expect(await count(reader)).toBe(3)
-    await writer.query(INSERT, [at(-30 * HOUR_MS + 4), job, 'm', 4, null])
-    expect(await count(reader)).toBe(engine === 'timescale' ? 4 : 3)
-    await reader.query('commit')
-    expect(await count(reader)).toBe(5)
-  })
-
-  test('first writes win in what is compressed too, and an old snapshot inserts nothing twice', async () => {
-    const job = randomUUID()
-    const [mine, old] = [await logIn(nomaly.tenant.tenantId), await logIn(nomaly.tenant.tenantId)]
-    await old.query('begin isolation level repeatable read; select 1')
-    await mine.query(INSERT, [at(-28 * HOUR_MS), job, 'm', 1, null])
-    if (engine === 'timescale') expect(await compressAll(nomaly.store.database)).toBeGreaterThan(0)
-    await mine.query(INSERT, [at(-28 * HOUR_MS), job, 'm', 2, null])
-    await mine.query(INSERT, [at(-28 * HOUR_MS + 1), job, 'm', 3, null])
-    const late = old.query(INSERT, [at(-28 * HOUR_MS), job, 'm', 4, null])
-    await expect(late).rejects.toMatchObject({ code: '40001' })
-    await old.query('rollback')
-    const { rows } = await mine.query(
-      'select metric_value from anomaly_metrics where job_id = $1 order by time',
-      [job],
-    )
-    expect(rows.map((row) => row.metric_value)).toEqual([1, 3])
-  })
-
-  test('a read goes by series and time to the points of one engine', async () => {
-    const job = randomUUID()
-    const mine = await logIn(nomaly.tenant.tenantId)
-    for (let n = 0; n < 3; n++) await mine.query(INSERT, [at(-n), job, 'm', n, null])
-    const plan = await adminPlan(mine, job)
-    expect(plan).toMatch(/One-Time Filter/)
-    const touched = [...plan.matchAll(/Scan.* on (\S+)/g)].map(([, relation]) => relation!)
-    const isOther = (relation: string): boolean =>
-      engine === 'timescale' ? relation.startsWith('points_forever') : /^_hyper|compress_hyper/.test(relation)
-    const other = plan.split('\n').filter((line) => {
-      const relation = / on (\S+)/.exec(line)?.[1]
-      return relation !== undefined && isOther(relation)
-    })
-    for (const line of other) expect(line).toContain('never executed')
-    expect(touched.length).toBeGreaterThan(0)
-    expect(plan).not.toMatch(/Seq Scan on (points_forever|_hyper)/)
   })
 })
