@@ -81,6 +81,14 @@ export function toNomalyError(error: unknown, label: DatabaseLabel = CORE_DATABA
         retryAfterSeconds: 30,
         cause: error,
       })
+    case '53200':
+      return new NomalyError('overloaded', `The server of the ${name} is short of memory.`, {
+        hint: /shared memory/.test(error.message)
+          ? 'Try again in a moment, or for a shorter time range; raising max_locks_per_transaction of the server makes room for more.'
+          : 'Try again in a moment, or for a shorter time range.',
+        retryAfterSeconds: 2,
+        cause: error,
+      })
     case '53300':
       return new NomalyError('overloaded', `The server of the ${name} accepts no more connections.`, {
         hint: `Lower ${connectionsVariable} or raise max_connections of the server.`,

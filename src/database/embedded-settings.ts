@@ -23,6 +23,11 @@ export function renderSettings(machine: Machine, overrides: Readonly<Record<stri
       'one way in is enough, and a data folder is often too deep for a socket path',
     ],
     ['max_connections', '60', 'pools of the API, the workers and the queue, with room for tools'],
+    [
+      'max_locks_per_transaction',
+      '256',
+      'a query over all time locks a thousand partitions and indexes; costs some megabytes',
+    ],
     ['password_encryption', "'scram-sha-256'", 'what pg_hba.conf asks for'],
 
     ['fsync', 'on', 'what was acknowledged survives a loss of power'],

@@ -13,6 +13,7 @@ import type { Store } from '../store/store.ts'
 import { chooseMetricsEngine, rememberMetricsEngine } from './metrics-engine-choice.ts'
 import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
 import { checkDatabases, joinDatabases } from './join-databases.ts'
+import { adviseOnLocks } from './lock-table.ts'
 import { prepareTenant } from './prepare-tenant.ts'
 
 /** The migrations of an installation that has everything in one database of plain PostgreSQL. */
@@ -48,6 +49,8 @@ export async function migrateInstance(
   const inMetrics = metrics === undefined ? [] : (await migrate({ ...metrics, sets: metricsSets })).applied
   await rememberMetricsEngine(adminUrl, engine)
   await joinDatabases(pair)
+  const advice = engine.name === 'timescale' ? await adviseOnLocks(adminUrl) : undefined
+  if (advice !== undefined) log(advice)
   return { applied: [...applied, ...inMetrics.map((name) => `${name} in the metrics database`)] }
 }
 

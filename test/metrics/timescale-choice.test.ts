@@ -59,7 +59,8 @@ describe.skipIf(!isOffered)(
         hint: expect.stringContaining('no metrics yet'),
       })
       expect(await openedEngine()).toBe('timescale')
-      expect(logged).toEqual([])
+      // Of the choice; on how large the server's tables are it may well have advice.
+      expect(logged.filter((message) => !message.includes('max_locks_per_transaction'))).toEqual([])
     })
 
     test('stays with partitions that have metrics, and only with those', async () => {

@@ -67,12 +67,16 @@ export class TimescaleServer implements AsyncDisposable {
   }
 
   /** Makes its data in a folder of `parent`, which others must be able to pass through; or finds there what was copied from another one. */
-  static async prepare(bin: string, parent: string): Promise<TimescaleServer> {
+  static async prepare(
+    bin: string,
+    parent: string,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<TimescaleServer> {
     const account = await chooseAccount([])
     const preferred = 40_000 + Math.floor(Math.random() * 15_000)
     const { value: port } = await freePorts(parent, preferred).next()
     const server = new TimescaleServer(bin, await realpath(parent), port as number, account)
-    if (!(await isThere(server.directory))) await server.#initialize(parent)
+    if (!(await isThere(server.directory))) await server.#initialize(parent, settings)
     return server
   }
 
@@ -149,7 +153,7 @@ export class TimescaleServer implements AsyncDisposable {
     if (!this.#isOver) this.keepRunning()
   }
 
-  async #initialize(parent: string): Promise<void> {
+  async #initialize(parent: string, settings: Readonly<Record<string, string>>): Promise<void> {
     const { uid, gid, switched } = this.#account
     const passwordFile = join(parent, 'timescale-password')
     await mkdir(this.directory, { mode: 0o700 })
@@ -177,6 +181,7 @@ export class TimescaleServer implements AsyncDisposable {
         "listen_addresses = '127.0.0.1'",
         "unix_socket_directories = ''",
         'max_worker_processes = 32',
+        ...Object.entries(settings).map(([name, value]) => `${name} = '${value}'`),
         '',
       ].join('\n'),
     )
@@ -184,11 +189,14 @@ export class TimescaleServer implements AsyncDisposable {
 }
 
 /** Starts such a server in a temporary folder, and starts it again whenever it is killed. */
-export async function startTimescaleServer(bin: string): Promise<TimescaleServer> {
+export async function startTimescaleServer(
+  bin: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TimescaleServer> {
   const parent = await mkdtemp(join(tmpdir(), 'nomaly-timescale-'))
   // The server's user must pass through when root runs the tests.
   await chmod(parent, 0o711)
-  const server = await TimescaleServer.prepare(bin, parent)
+  const server = await TimescaleServer.prepare(bin, parent, settings)
   server.keepRunning()
   if (!(await server.untilReady())) throw new Error(`PostgreSQL of ${bin} does not start.`)
   return server
