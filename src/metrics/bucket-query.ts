@@ -6,7 +6,14 @@ import { requireFewBuckets } from './bucket-limit.ts'
 import { bucketStatement } from './bucket-statement.ts'
 import { checkBucketWidth, edgesStatement } from './bucket-width.ts'
 import { instantLiteral } from './instant-literal.ts'
-import { type MetricBucket, type MetricQuery, type PlanSegment, POINT_LIMITS } from './metrics-engine.ts'
+import {
+  type BucketWidth,
+  type MetricBucket,
+  type MetricQuery,
+  type PlanSegment,
+  POINT_LIMITS,
+  type RetentionClass,
+} from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import {
   type ClassPlan,
@@ -17,20 +24,16 @@ import {
   planClass,
   rolledUpRange,
 } from './query-planner.ts'
-import {
-  countHours,
-  DAY_MICROS,
-  readLate,
-  type StateRow,
-  stateStatement,
-  toBounds,
-} from './roll-up-ledger.ts'
-import { type SelectedSeries, selectSeries } from './series-selection.ts'
+import { countHours, DAY_MICROS, NOTHING_LATE, readLate } from './roll-up-ledger.ts'
+import { type SelectedSeries, selectionStatement, toSelected } from './series-selection.ts'
 
 const ROWS_AT_ONCE = 1_000
 
 /** Answers of at most so many rows are fetched whole. */
 const ROWS_IN_ONE = 10_000
+
+/** Compiling a plan costs more than it saves at these sizes; more memory than the default keeps sorts off the disk. */
+const SETTINGS = ['set local jit = off', "set local work_mem = '64MB'"]
 
 /** Of late days at most this part of all days of all series is looked up one by one: beyond that reading everything from raw is faster. */
 const MOST_LATE = 0.25
@@ -68,58 +71,83 @@ export interface PreparedQuery {
 
 /**
  * Resolves and plans a query in a transaction that sees one snapshot: what it finds of the ledger holds for the points that are
- * read afterwards. Starts as `nomaly_app` and leaves as `nomaly_system`.
+ * read afterwards. Starts as `nomaly_app` and leaves as `nomaly_system`; one round trip, and another where points came late.
  */
 export async function prepareQuery(
   connection: Connection,
   relations: MetricsRelations,
   query: CheckedQuery,
 ): Promise<PreparedQuery> {
-  const selected = await selectSeries(connection, query)
-  await connection.become('nomaly_system')
   const { range, bucket } = query
-  if (selected.count === 0 || range.fromMicros >= range.toMicros) return { selected, plans: [] }
-  const closed = toBounds(await connection.query<StateRow>(stateStatement(relations, 'closed_until')))
-  const grain = 'seconds' in bucket ? grainOf(bucket) : await calendarGrain(connection, bucket, range)
+  const isEmpty = range.fromMicros >= range.toMicros
+  const selection = selectionStatement(query.series)
+  const days = isEmpty ? undefined : daysAround(range)
+  const [found, , bounds, edges] = await inOneTrip(connection, relations, bucket, [
+    selection ?? 'select where false',
+    'set local role nomaly_system',
+    days === undefined
+      ? 'select where false'
+      : `select * from ${relations.closedHours}(${instantLiteral(days.fromMicros)}, ${instantLiteral(days.toMicros)})`,
+    ...(isEmpty || 'seconds' in bucket
+      ? []
+      : [edgesStatement(bucket, instantLiteral(range.fromMicros), instantLiteral(range.toMicros))]),
+  ])
+  const selected = toSelected(found!, query.groupBy)
+  if (selected.count === 0 || isEmpty) return { selected, plans: [] }
+  const grain = 'seconds' in bucket ? grainOf(bucket) : calendarGrain(edges!)
+  const ledger = new Map(
+    (bounds as [RetentionClass, number, boolean][]).map(([retention, closedMicros, isMarked]) => [
+      retention,
+      { closedMicros, isMarked },
+    ]),
+  )
   const plans: ClassPlan[] = []
   for (const [retention, ids] of selected.byClass) {
-    const closedMicros = closed.get(retention) ?? Number.NEGATIVE_INFINITY
+    const { closedMicros, isMarked } = ledger.get(retention)!
     const rolled = rolledUpRange(range, grain, closedMicros)
-    const days = rolled === undefined ? undefined : daysAround(rolled)
     const late =
-      days === undefined
-        ? undefined
-        : await readLate(connection, relations, retention, ids, days, mostLate(ids.length, days))
+      rolled === undefined || !isMarked
+        ? NOTHING_LATE
+        : await readLate(
+            connection,
+            relations,
+            retention,
+            ids,
+            daysAround(rolled),
+            mostLate(ids.length, daysAround(rolled)),
+          )
     plans.push(planClass(retention, ids, range, grain, closedMicros, late))
   }
   return { selected, plans }
 }
 
-/** Answers a prepared query as `nomaly_system`; `emit` sets the pace. */
+/**
+ * Answers a prepared query as `nomaly_system`. A small answer comes back whole, and the transaction has ended then; of a large one `emit` sets
+ * the pace.
+ */
 export async function queryBuckets(
   connection: Connection,
   relations: MetricsRelations,
   query: CheckedQuery,
   { selected, plans }: PreparedQuery,
   emit: (buckets: MetricBucket[]) => Promise<void>,
-): Promise<void> {
-  if (plans.length === 0) return
+  end?: 'commit',
+): Promise<MetricBucket[]> {
+  if (plans.length === 0) return []
   const most = await requireFewBuckets(connection, relations, query, selected)
-  // Compiling a plan costs more than it saves at these sizes; more memory than the default keeps sorts off the disk.
-  await connection.query("set local jit = off; set local work_mem = '64MB'")
-  const { text, values } = bucketStatement(relations, plans, query.bucket, selected.groups)
+  const statement = bucketStatement(relations, plans, query.bucket, selected.groups)
   const toBucket = bucketReader(selected)
   if (most <= ROWS_IN_ONE) {
     // Through a cursor PostgreSQL does not let several processes work on a statement.
-    const whole = { text, values: values as unknown[], rowMode: 'array' } as const
-    await emit((await connection.client.query<Row>(whole)).rows.map(toBucket))
-    return
+    const answers = await connection.batch([...SETTINGS, statement], end)
+    return (answers.at(-1) as Row[]).map(toBucket)
   }
-  const cursor = connection.client.query(new Cursor<Row>(text, values as unknown[], { rowMode: 'array' }))
+  await connection.batch(SETTINGS)
+  const cursor = connection.client.query(new Cursor<Row>(statement, [], { rowMode: 'array' }))
   try {
     for (;;) {
       const rows = await cursor.read(ROWS_AT_ONCE)
-      if (rows.length === 0) return
+      if (rows.length === 0) return []
       await emit(rows.map(toBucket))
     }
   } finally {
@@ -156,21 +184,28 @@ function mostLate(series: number, { fromMicros, toMicros }: MicrosRange): number
   return Math.floor(Math.min(MOST_LATE_DAYS, Math.max(FEW_LATE_DAYS, days * MOST_LATE)))
 }
 
-async function calendarGrain(
+/** Runs the first statements of a query, after the lock that has to come before its snapshot. */
+async function inOneTrip(
   connection: Connection,
-  bucket: Parameters<typeof edgesStatement>[0],
-  { fromMicros, toMicros }: MicrosRange,
-): Promise<Grain> {
-  const statement = edgesStatement(bucket, instantLiteral(fromMicros), instantLiteral(toMicros))
+  { readersGate }: MetricsRelations,
+  bucket: BucketWidth,
+  statements: readonly string[],
+): Promise<unknown[][][]> {
+  const gate = readersGate === undefined ? [] : [`lock table ${readersGate} in access share mode`]
   try {
-    const [row] = await connection.query<{ hours: boolean; days: boolean }>(statement)
-    if (row!.days) return 'daily'
-    return row!.hours ? 'hourly' : 'none'
+    return (await connection.batch([...gate, ...statements])).slice(gate.length)
   } catch (error) {
     // The database knows fewer zones than this process.
-    if (sqlState(error) !== '22023') throw error
+    if ('seconds' in bucket || sqlState(error) !== '22023') throw error
     throw invalidField('timeZone', `the database does not know ${bucket.timeZone}`)
   }
+}
+
+/** Reads what {@link edgesStatement} answers. */
+function calendarGrain([row]: readonly unknown[][]): Grain {
+  const [areHours, areDays] = row as [boolean, boolean]
+  if (areDays) return 'daily'
+  return areHours ? 'hourly' : 'none'
 }
 
 type Row = [
@@ -185,10 +220,11 @@ type Row = [
   sumSquares: number | null,
 ]
 
-function bucketReader({ groups, names }: SelectedSeries): (row: Row) => MetricBucket {
+function bucketReader({ names }: SelectedSeries): (row: Row) => MetricBucket {
+  const areGroups = names.size > 0
   return ([seriesId, startSeconds, count, nonFinite, sum, min, max, last, sumSquares]) => ({
     seriesId,
-    ...(groups === undefined ? {} : { group: names.get(seriesId)! }),
+    ...(areGroups ? { group: names.get(seriesId)! } : {}),
     startMs: startSeconds * 1000,
     count,
     nonFinite,

@@ -112,7 +112,9 @@ async function buckets(series: OneSeries, range: TimeRange, bucket: BucketWidth)
   const query = checkQuery({ series: [id], range, bucket, freshness: 'latest' })
   const prepared = await prepareQuery(connection, relations, query)
   const all: MetricBucket[] = []
-  await queryBuckets(connection, relations, query, prepared, async (some) => void all.push(...some))
+  all.push(
+    ...(await queryBuckets(connection, relations, query, prepared, async (some) => void all.push(...some))),
+  )
   return all
 }
 

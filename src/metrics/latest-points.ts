@@ -1,14 +1,17 @@
 import type { Connection } from '../database/connection.ts'
 import { float8Array, int4Array, timestampArray } from './array-encoder.ts'
+import { int4Literal, readArray } from './array-text.ts'
 import type { MetricPoint, SeriesId } from './metrics-engine.ts'
 import type { OrderedPoints } from './point-order.ts'
 
 /** Writes the entries of new series, which have no point yet. */
 export async function createLatest(connection: Connection, created: readonly SeriesId[]): Promise<void> {
   if (created.length === 0) return
-  await connection.query('insert into metrics.latest_points (series_id) select unnest($1::int4[])', [
-    int4Array(Int32Array.from(created)),
-  ])
+  await connection.query(
+    `insert into metrics.latest_points (series_id, tenant_id)
+     select id, tenant_id from metrics.series where id = any($1::int4[])`,
+    [int4Array(Int32Array.from(created))],
+  )
 }
 
 /**
@@ -31,6 +34,21 @@ export async function updateLatest(
       float8Array(Float64Array.from(newest, (index) => values[index]!)),
     ],
   )
+}
+
+/** The statement that answers, as `nomaly_system`, the newest points of those series that the tenant owns; see {@link toNewest}. */
+export function newestStatement(ids: Int32Array): string {
+  return `select * from metrics.newest_points(${int4Literal(ids)})`
+}
+
+/** What {@link newestStatement} answers: a row of three lists, which takes a fraction of the time of a row each. */
+export function toNewest([row]: readonly unknown[][]): MetricPoint[] {
+  const [ids, seconds, values] = row!.map((list) => readArray(list as string | null))
+  return Array.from(ids!, (seriesId, i) => ({
+    seriesId,
+    timeMs: Math.round(seconds![i]! * 1e6) / 1000,
+    value: values![i]!,
+  }))
 }
 
 /** The newest point of each series that has one, in no particular order, as `nomaly_system`. */

@@ -4,7 +4,7 @@ import type { Database, ReadOptions } from '../database/database.ts'
 import { checkQuery, describePlans, prepareQuery, queryBuckets } from './bucket-query.ts'
 import { readChart } from './chart.ts'
 import { emitted } from './emitted.ts'
-import { readLatest } from './latest-points.ts'
+import { newestStatement, toNewest } from './latest-points.ts'
 import type {
   ChartPoints,
   MetricBucket,
@@ -20,7 +20,7 @@ import type {
   TimeRange,
 } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import { ownedSeries } from './owned-series.ts'
+import { ownedSeries, possibleIds } from './owned-series.ts'
 import { readTail, scanPoints } from './point-scanner.ts'
 import { listSeries, summariseSources } from './series-listing.ts'
 
@@ -48,16 +48,14 @@ export class MetricReader {
   async *query(scope: TenantScope, query: MetricQuery): AsyncGenerator<MetricBucket, void, void> {
     const checked = checkQuery(query)
     const { freshness, signal } = query
-    const batches = emitted<MetricBucket[]>(signal, (emit) =>
-      this.#database.read(
-        { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS },
-        async (connection) => {
-          await this.#enter(connection)
-          const prepared = await prepareQuery(connection, this.#relations, checked)
-          await queryBuckets(connection, this.#relations, checked, prepared, emit)
-        },
-      ),
-    )
+    const options = { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS } as const
+    const batches = emitted<MetricBucket[]>(signal, async (emit) => {
+      const whole = await this.#database.read(options, async (connection) => {
+        const prepared = await prepareQuery(connection, this.#relations, checked)
+        return queryBuckets(connection, this.#relations, checked, prepared, emit, 'commit')
+      })
+      await emit(whole)
+    })
     for await (const batch of batches)
       for (const bucket of batch) {
         signal?.throwIfAborted()
@@ -134,11 +132,13 @@ export class MetricReader {
 
   /** As `MetricsEngine.latest`. */
   async latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]> {
-    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, async (connection) => {
-      const owned = await ownedSeries(connection, series)
-      await connection.become('nomaly_system')
-      return readLatest(connection, [...owned.keys()])
-    })
+    const ids = possibleIds(series)
+    if (ids.length === 0) return []
+    const options = { role: 'nomaly_system', scope, freshness: 'latest' } as const
+    const [rows] = await this.#database.read(options, (connection) =>
+      connection.batch([newestStatement(ids)], 'commit'),
+    )
+    return toNewest(rows!)
   }
 
   #read<T>(
@@ -162,6 +162,6 @@ export class MetricReader {
   /** Locking a table takes no snapshot yet (PostgreSQL manual, LOCK). */
   async #enter(connection: Connection): Promise<void> {
     const { readersGate } = this.#relations
-    if (readersGate !== undefined) await connection.query(`lock table ${readersGate} in access share mode`)
+    if (readersGate !== undefined) await connection.batch([`lock table ${readersGate} in access share mode`])
   }
 }

@@ -16,6 +16,8 @@ export interface MetricsRelations {
   late(retention: RetentionClass): string
   /** Up to where hours are closed: (retention, closing_until, closed_until), one row for each class. */
   readonly state: string
+  /** The function of (timestamptz, timestamptz) that answers rows of (retention, closed_until in epoch microseconds, whether these days have marks). */
+  readonly closedHours: string
   /** The aggregate that answers the newest of `finite` by `time`; left out where looking it up by its time is the faster way. */
   readonly lastAggregate?: string
   /** A table that readers lock shared before their snapshot; left out where nothing has to be kept from happening between it and a read. */
@@ -30,4 +32,5 @@ export const METRICS_RELATIONS: MetricsRelations = {
   daily: (retention) => `metrics.daily_${retention}`,
   late: (retention) => `metrics.late_${retention}`,
   state: 'metrics.roll_up_state',
+  closedHours: 'metrics.closed_hours',
 }

@@ -1,5 +1,5 @@
 import type { BucketWidth, PlanSegment, RetentionClass } from './metrics-engine.ts'
-import { DAY_MICROS, HOUR_MICROS, type SeriesDays } from './roll-up-ledger.ts'
+import { DAY_MICROS, HOUR_MICROS, NOTHING_LATE, type SeriesDays } from './roll-up-ledger.ts'
 
 /** Half-open range in epoch microseconds. */
 export interface MicrosRange {
@@ -21,12 +21,6 @@ export interface ClassPlan {
   readonly segments: readonly Segment[]
   /** Hours inside roll-up segments that come from raw instead. */
   readonly late: SeriesDays
-}
-
-const NOTHING_LATE: SeriesDays = {
-  ids: new Int32Array(),
-  days: new Float64Array(),
-  hours: new Int32Array(),
 }
 
 /** What fixed widths can be put together from; for calendar widths see `edgesStatement`. */

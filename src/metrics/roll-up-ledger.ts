@@ -20,6 +20,12 @@ export interface SeriesDays {
   readonly hours: Int32Array
 }
 
+export const NOTHING_LATE: SeriesDays = {
+  ids: new Int32Array(),
+  days: new Float64Array(),
+  hours: new Int32Array(),
+}
+
 /** Up to where the hours of each class are closed, or being closed, in epoch microseconds; `-Infinity` where none is. */
 export type HourBounds = ReadonlyMap<RetentionClass, number>
 

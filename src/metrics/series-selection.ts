@@ -1,6 +1,6 @@
-import type { Connection } from '../database/connection.ts'
+import pg from 'pg'
 import { NomalyError } from '../errors.ts'
-import { int4Array } from './array-encoder.ts'
+import { int4Literal, readArray } from './array-text.ts'
 import type { SeriesGroups } from './bucket-statement.ts'
 import type { MetricQuery, RetentionClass, SeriesId } from './metrics-engine.ts'
 import { possibleIds } from './owned-series.ts'
@@ -14,70 +14,68 @@ export const MAX_SERIES_PER_QUERY = 100_000
 export interface SelectedSeries {
   readonly byClass: ReadonlyMap<RetentionClass, Int32Array>
   readonly count: number
-  /** The lowest id of each series' group; `undefined` where each series is its own. */
+  /** The lowest id of each series' group; `undefined` where each series is its own, or the only one. */
   readonly groups: SeriesGroups | undefined
-  /** What groups are called, by their lowest id; empty where each series is its own. */
+  /** What groups are called, by their lowest id; empty where groups were not asked for. */
   readonly names: ReadonlyMap<SeriesId, string>
 }
 
-interface Row {
-  readonly id: SeriesId
-  readonly retention: RetentionClass
-  readonly metric: string
+/**
+ * The statement that finds the series of a query, as `nomaly_app`, for {@link toSelected}; `undefined` where there can be none. Texts are
+ * checked to be storable, and quoted by the driver.
+ */
+export function selectionStatement(series: MetricQuery['series']): string | undefined {
+  if (!('sourceId' in series)) {
+    const ids = possibleIds(series)
+    return ids.length === 0 ? undefined : `select * from metrics.find_series(${int4Literal(ids)})`
+  }
+  const { sourceId, metric, tags } = series
+  const texts = [metric ?? '', ...Object.entries(tags ?? {}).flat()]
+  if (!isSourceId(sourceId) || !texts.every(isStorableText)) return undefined
+  const literal = (text: string | undefined) => (text === undefined ? 'null' : pg.escapeLiteral(text))
+  const tagsText = tags === undefined ? undefined : JSON.stringify(tags)
+  return `select * from metrics.find_series('${sourceId}', ${literal(metric)}, ${literal(tagsText)}, ${MAX_SERIES_PER_QUERY + 1})`
 }
 
 /**
- * Finds the series of a query, as `nomaly_app`, which it leaves as it was.
+ * Makes out of what {@link selectionStatement} answers which series there are.
  * @throws NomalyError `too_large` for more than {@link MAX_SERIES_PER_QUERY}.
  */
-export async function selectSeries(
-  connection: Connection,
-  { series, groupBy = 'series' }: Pick<MetricQuery, 'series' | 'groupBy'>,
-): Promise<SelectedSeries> {
-  const rows = await find(connection, series)
-  if (rows.length > MAX_SERIES_PER_QUERY)
+export function toSelected(
+  rows: readonly unknown[][],
+  groupBy: MetricQuery['groupBy'] = 'series',
+): SelectedSeries {
+  const found = (rows as [RetentionClass, string, string][]).map(([retention, metric, ids]) => {
+    return { retention, name: groupBy === 'metric' ? metric : '', ids: readArray(ids) }
+  })
+  const count = found.reduce((sum, { ids }) => sum + ids.length, 0)
+  if (count > MAX_SERIES_PER_QUERY)
     throw new NomalyError('too_large', `This query is of more than ${MAX_SERIES_PER_QUERY} series.`, {
       hint: 'Name a metric or more tags.',
     })
   const byClass = new Map(
-    [...Map.groupBy(rows, ({ retention }) => retention)].map(([retention, of]) => [
+    [...Map.groupBy(found, ({ retention }) => retention)].map(([retention, parts]) => [
       retention,
-      Int32Array.from(of, ({ id }) => id),
+      Int32Array.from(parts.flatMap(({ ids }) => ids)),
     ]),
   )
-  if (groupBy === 'series') return { byClass, count: rows.length, groups: undefined, names: new Map() }
-  const nameOf = ({ metric }: Row) => (groupBy === 'metric' ? metric : '')
+  if (groupBy === 'series') return { byClass, count, groups: undefined, names: new Map() }
   const lowest = new Map<string, SeriesId>()
-  for (const row of rows) lowest.set(nameOf(row), Math.min(lowest.get(nameOf(row)) ?? row.id, row.id))
+  for (const { name, ids } of found)
+    lowest.set(
+      name,
+      ids.reduce((low, id) => Math.min(low, id), lowest.get(name) ?? Infinity),
+    )
+  const names = new Map([...lowest].map(([name, id]) => [id, name]))
+  // What is of one series is not put together from several.
+  if (count === 1) return { byClass, count, groups: undefined, names }
   return {
     byClass,
-    count: rows.length,
+    count,
     groups: {
-      ids: Int32Array.from(rows, ({ id }) => id),
-      groups: Int32Array.from(rows, (row) => lowest.get(nameOf(row))!),
+      ids: Int32Array.from(found.flatMap(({ ids }) => ids)),
+      groups: Int32Array.from(found.flatMap(({ name, ids }) => ids.map(() => lowest.get(name)!))),
     },
-    names: new Map([...lowest].map(([name, id]) => [id, name])),
+    names,
   }
-}
-
-async function find(connection: Connection, series: MetricQuery['series']): Promise<Row[]> {
-  if (!('sourceId' in series)) {
-    const ids = possibleIds(series)
-    if (ids.length === 0) return []
-    return connection.query<Row>(
-      'select id, retention, metric from metrics.series where id = any($1::int4[])',
-      [int4Array(ids)],
-    )
-  }
-  const { sourceId, metric, tags } = series
-  const texts = [metric ?? '', ...Object.entries(tags ?? {}).flat()]
-  if (!isSourceId(sourceId) || !texts.every(isStorableText)) return []
-  // The source narrows enough: the index on tags, which the tenant's policy keeps from being used, is not missed.
-  return connection.query<Row>(
-    `select id, retention, metric from metrics.series
-     where tenant_id = nomaly.current_tenant() and source_id = $1
-       and ($2::text is null or metric = $2) and ($3::jsonb is null or tags @> $3)
-     order by id limit ${MAX_SERIES_PER_QUERY + 1}`,
-    [sourceId, metric ?? null, tags === undefined ? null : JSON.stringify(tags)],
-  )
 }

@@ -8,6 +8,7 @@ export const TIMESCALE_RELATIONS: MetricsRelations = {
   daily: (retention) => `metrics.timescale_daily_${retention}`,
   late: (retention) => `metrics.timescale_late_${retention}`,
   state: 'metrics.timescale_state',
+  closedHours: 'metrics.timescale_closed_hours',
   // By key it would unpack as many points as lie together, for each bucket anew.
   lastAggregate: 'public.last(finite, time) filter (where finite is not null)',
   readersGate: 'metrics.timescale_gate',

@@ -27,6 +27,78 @@ export function checkReading(check: Check): void {
     expect(await scanned(engine, owner, ids, ALWAYS)).toEqual([point(ids[0]!, WORKLOAD_NOW_MS, 1)])
   })
 
+  check('finds series and newest points by whatever text and id it is asked for', async (fixture) => {
+    const { engine } = fixture
+    const [scope, other] = [{ tenantId: randomUUID() }, { tenantId: randomUUID() }]
+    const source = newSource()
+    const names = [
+      `it's`,
+      '"m"',
+      'back\\slash',
+      `\\'; drop table metrics.series; --`,
+      '$1',
+      'é\u{1f600}',
+      '{1,2}',
+      'null',
+    ]
+    const keys = names.map((name) => ({ metric: name, tags: { [name]: name, all: 'yes' } }))
+    const values = [1, -2.5, Number.NaN, Infinity, -Infinity, 0, 1e-300, 1e148]
+    const at = WORKLOAD_NOW_MS + 0.125
+    await engine.append(scope, {
+      source,
+      keys,
+      series: Uint32Array.from(keys.keys()),
+      timesMs: new Float64Array(keys.length).fill(at),
+      values: Float64Array.from(values),
+    })
+    await engine.append(other, single(source, WORKLOAD_NOW_MS, 7))
+    const listed = new Map((await engine.listSeries(scope, {})).map(({ id, metric }) => [metric, id]))
+    const ids = names.map((name) => listed.get(name)!)
+    const [foreign] = await engine.listSeries(other, {})
+    const asked = [...ids, ids[0]!, foreign!.id, 0, -1, 0.5, 2 ** 31, Number.NaN]
+    const newest = new Map((await engine.latest(scope, asked)).map((found) => [found.seriesId, found]))
+    expect([...newest]).toHaveLength(ids.length)
+    for (const [i, id] of ids.entries()) expect(newest.get(id)).toEqual(point(id, at, values[i]!))
+    expect(await engine.latest(scope, [foreign!.id])).toEqual([])
+    expect(await engine.latest(scope, [])).toEqual([])
+    const found = async (selection: object, groupBy: 'series' | 'metric' | 'all', as = scope) => {
+      const series = { sourceId: source.id, ...selection }
+      const question = {
+        series,
+        range: ALWAYS,
+        bucket: { seconds: 3600 },
+        groupBy,
+        freshness: 'latest',
+      } as const
+      const buckets: [number, string | undefined, number][] = []
+      for await (const { seriesId, group, count, nonFinite } of engine.query(as, question))
+        buckets.push([seriesId, group, count + nonFinite])
+      return buckets
+    }
+    for (const [i, name] of names.entries())
+      for (const selection of [
+        { metric: name },
+        { tags: { [name]: name } },
+        { metric: name, tags: { all: 'yes' } },
+      ]) {
+        expect(await found(selection, 'series')).toEqual([[ids[i], undefined, 1]])
+        expect(await found(selection, 'metric')).toEqual([[ids[i], name, 1]])
+        expect(await found(selection, 'all')).toEqual([[ids[i], '', 1]])
+      }
+    expect(await found({ tags: { all: 'yes' } }, 'metric')).toEqual(
+      names.map((name, i) => [ids[i], name, 1] as const).toSorted(([a], [b]) => a! - b!),
+    )
+    expect(await found({}, 'all')).toEqual([[Math.min(...ids), '', ids.length]])
+    for (const selection of [
+      { metric: 'absent' },
+      { tags: { all: 'no' } },
+      { metric: 'a\0b' },
+      { sourceId: `'` },
+    ])
+      expect(await found(selection, 'metric')).toEqual([])
+    expect(await found({}, 'all', other)).toEqual([[foreign!.id, '', 1]])
+  })
+
   check('refuses batches and queries that are too large or malformed', async (fixture) => {
     const { engine } = fixture
     const scope = { tenantId: randomUUID() }
