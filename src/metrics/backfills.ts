@@ -140,6 +140,19 @@ export class Backfills {
     })
   }
 
+  /** As `cancel`, where there still is something to cancel. */
+  async abandon(
+    scope: TenantScope,
+    id: string,
+    reason: { readonly message: string; readonly hint?: string },
+  ): Promise<void> {
+    try {
+      await this.cancel(scope, id, reason)
+    } catch (error) {
+      if (!(error instanceof NomalyError && ['not_found', 'conflict'].includes(error.code))) throw error
+    }
+  }
+
   async get(scope: TenantScope, id: string): Promise<Backfill> {
     return this.#read(scope, async (connection) => {
       const found = await findBackfill(connection, id)

@@ -17,8 +17,8 @@ const PASSING: ReadonlySet<string> = new Set(['unavailable', 'overloaded', 'unkn
  * and says why.
  */
 export async function runBackfill({ store, scope, backfillId, signal }: RunBackfillOptions): Promise<void> {
-  const { source } = await store.backfills.get(scope, backfillId)
   try {
+    const { source } = await store.backfills.get(scope, backfillId)
     for (;;) {
       signal.throwIfAborted()
       const { outcome, inserted } = await store.metrics.mergeBackfill(scope, backfillId, signal)
@@ -29,7 +29,8 @@ export async function runBackfill({ store, scope, backfillId, signal }: RunBackf
   } catch (error) {
     if (signal.aborted || (error instanceof NomalyError && PASSING.has(error.code))) throw error
     if (error instanceof NomalyError && error.code === 'not_found') {
-      await store.backfills.cancel(scope, backfillId, { message: error.message })
+      // Its dataset is gone, and perhaps what was noted of the backfill too.
+      await store.backfills.abandon(scope, backfillId, { message: error.message })
       return
     }
     const status = await store.backfills.recordFailure(scope, backfillId, explain(error))
@@ -53,8 +54,8 @@ export async function recoverBackfills(store: Store): Promise<number> {
     { role: 'nomaly_system', freshness: 'latest' },
     async (connection) => {
       const rows = await connection.query<{ id: string }>(
-        `select id from unnest($1::text[]) id where not exists (
-           select from pgboss.job t where t.name = 'run-backfill' and t.singleton_key = id and t.state in ('created', 'retry', 'active'))`,
+        `select w.id from unnest($1::text[]) w(id) where not exists (
+           select from pgboss.job t where t.name = 'run-backfill' and t.singleton_key = w.id and t.state in ('created', 'retry', 'active'))`,
         [waiting.map(({ id }) => id)],
       )
       const ids = new Set(rows.map(({ id }) => id))
