@@ -28,6 +28,9 @@ beforeAll(async () => {
   await admin.query(`insert into metrics.logins (login, tenant_id) values ('${SECRET}', $1)`, [
     alpha.tenantId,
   ])
+  await admin.query("insert into nomaly.orphans values ('source', $1, gen_random_uuid(), 0, now())", [
+    alpha.tenantId,
+  ])
   tables = await listTenantTables(admin)
 })
 

@@ -41,4 +41,7 @@ create table nomaly.orphans (
   first_seen_at timestamptz not null,
   primary key (kind, tenant_id, owner_id, series_id)
 );
+alter table nomaly.orphans enable row level security;
+alter table nomaly.orphans force row level security;
+create policy system on nomaly.orphans to nomaly_system using (true) with check (true);
 grant select, insert, delete on nomaly.orphans to nomaly_system;
