@@ -8,13 +8,19 @@ import { openStore } from '../src/store/open-store.ts'
 import type { BenchContext, Benchmark } from './benchmark.ts'
 import { reported } from './checks.ts'
 import { type AppendRates, measureAppend } from './ingest/append-rate.ts'
+import { HttpClient } from './http-client.ts'
 import { measureHttp } from './ingest/http-rate.ts'
-import { startInstance } from './instance.ts'
+import { measureSmallAppends, type SmallAppends } from './ingest/small-appends.ts'
+import { type Instance, startInstance } from './instance.ts'
 
 const SIZES = {
-  full: { points: 1_000_000, pointsPerBatch: 10_000, series: 1_000, runs: 5 },
-  quick: { points: 200_000, pointsPerBatch: 10_000, series: 1_000, runs: 3 },
+  full: { points: 1_000_000, pointsPerBatch: 10_000, series: 1_000, runs: 5, smallSeconds: 10 },
+  quick: { points: 200_000, pointsPerBatch: 10_000, series: 1_000, runs: 3, smallSeconds: 3 },
 }
+/** Between instants of two measurements, which are a second apart. */
+const FAR_MS = 100_000_000
+const AGENTS = 50
+const POINTS_OF_AN_AGENT = 10
 const APPEND_DATABASE = 'nomaly_bench_append'
 
 /** How fast points come in, beside the fastest that PostgreSQL and Fastify alone would take them. */
@@ -28,6 +34,7 @@ export const ingest: Benchmark = {
     const environment = { NOMALY_SELF_WATCH_SECONDS: '0' }
     await using instance = await startInstance({ dataDirectory, environment, signal: context.signal })
     const http = await measureHttp({ ...size, ...context, instance })
+    const small = await measureAgents(instance, size.smallSeconds, context)
     const append = await measureAppendBeside(dataDirectory, size, context)
     const k = (rate: number): number => rate / 1000
     const { pointsPerSecond: rate } = http
@@ -46,6 +53,16 @@ export const ingest: Benchmark = {
         http.ratio('two', 'bareParseTwo'),
         'ratio',
       ),
+      reported(
+        `requests of ${POINTS_OF_AN_AGENT} points, one agent`,
+        k(small.one.pointsPerSecond),
+        'k points/s',
+      ),
+      reported('one agent, median time of a request', small.one.medianMs, 'ms'),
+      reported(`the same from ${AGENTS} agents at once`, k(small.many.pointsPerSecond), 'k points/s'),
+      reported(`${AGENTS} agents, median time of a request`, small.many.medianMs, 'ms'),
+      reported(`${AGENTS} agents, 99 % of requests within`, small.many.slowestPercentMs, 'ms'),
+      reported(`${AGENTS} agents to one`, small.many.pointsPerSecond / small.one.pointsPerSecond, 'ratio'),
       reported(`${append.limit}, beside append`, k(append.rawPointsPerSecond), 'k points/s'),
       reported('append of fresh points', k(append.freshPointsPerSecond), 'k points/s'),
       reported('append of repeated points', k(append.repeatedPointsPerSecond), 'k points/s'),
@@ -54,6 +71,37 @@ export const ingest: Benchmark = {
     ]
     return { checks, versions: { postgresql: instance.postgresVersion } }
   },
+}
+
+/** What many agents with a few points each get together, beside what a single one gets, whom nobody's points can be stored with. */
+async function measureAgents(
+  instance: Instance,
+  seconds: number,
+  { signal, log }: BenchContext,
+): Promise<{ one: SmallAppends; many: SmallAppends }> {
+  const dataset = 'agents'
+  using client = new HttpClient(instance.url, instance.adminKey)
+  await client.json('POST', '/v1/datasets', { name: dataset })
+  let firstMs = Date.now()
+  const measure = async (connections: number): Promise<SmallAppends> => {
+    const options = {
+      url: instance.url,
+      apiKey: instance.adminKey,
+      dataset,
+      pointsPerRequest: POINTS_OF_AN_AGENT,
+    }
+    // The first second makes the series.
+    await measureSmallAppends({ ...options, firstMs, connections, seconds: 1, signal })
+    firstMs += FAR_MS
+    const small = await measureSmallAppends({ ...options, firstMs, connections, seconds, signal })
+    firstMs += FAR_MS
+    log(
+      `${connections} agents: ${Math.round(small.pointsPerSecond)} points/s, ${small.medianMs.toFixed(1)} ms, ` +
+        `99 % within ${small.slowestPercentMs.toFixed(1)} ms, ${small.refused} refused`,
+    )
+    return small
+  }
+  return { one: await measure(1), many: await measure(AGENTS) }
 }
 
 /** `append` called in this process, on a second database of the same server: no HTTP, nothing to parse. */

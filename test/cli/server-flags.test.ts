@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 const FLAGS = new URL('../../src/cli/server-flags.ts', import.meta.url).href
 const SCRIPT = `const { restartWithFlags } = await import('${FLAGS}')
 restartWithFlags(JSON.parse(process.env.ARGS))
-console.log(JSON.stringify({ pid: process.pid, flags: process.execArgv.filter((flag) => flag.startsWith('--max')), rest: process.argv.slice(1) }))`
+console.log(JSON.stringify({ pid: process.pid, flags: process.execArgv.filter((flag) => /^--(max|heap)-/.test(flag)), rest: process.argv.slice(1) }))`
 
 interface Run {
   readonly pid: number
@@ -28,7 +28,11 @@ async function run(args: readonly string[], flags: readonly string[] = []): Prom
 describe.skipIf(process.platform === 'win32')('a server', () => {
   it('begins anew once with the flags of a server, as the same process and with the same arguments', async () => {
     const { pid, flags, rest, stderr, started } = await run(['start', '--api-only'])
-    expect({ pid, flags, stderr }).toEqual({ pid: started, flags: ['--max-semi-space-size=8'], stderr: '' })
+    expect({ pid, flags, stderr }).toEqual({
+      pid: started,
+      flags: ['--max-semi-space-size=8', '--heap-growing-percent=60'],
+      stderr: '',
+    })
     expect(rest).toEqual(['one', 'two words'])
   })
 
