@@ -142,12 +142,26 @@ export const CONFIG_OPTIONS = {
     'ms',
     'Longest time of one statement.',
   ),
+  slowStatementMs: integer(
+    'NOMALY_SLOW_STATEMENT_MS',
+    2_000,
+    [0, 3_600_000],
+    'ms',
+    'Statements that take this long or longer are logged, without their values; 0 turns it off.',
+  ),
   commitTimeoutMs: integer(
     'NOMALY_DATABASE_COMMIT_TIMEOUT_MS',
     15_000,
     [100, 600_000],
     'ms',
     'How long a commit may take before its outcome is looked up on another connection.',
+  ),
+  eventRetentionHours: integer(
+    'NOMALY_EVENT_RETENTION_HOURS',
+    24,
+    [1, 8_760],
+    'hours',
+    'How long events are kept for listeners that come back; the audit log is kept for good.',
   ),
   maxBodyBytes: integer(
     'NOMALY_MAX_BODY_BYTES',

@@ -5,6 +5,7 @@ import { Connection, type DatabaseRole, openingStatements } from './connection.t
 import { establishCommit } from './commit-outcome.ts'
 import { CORE_DATABASE, type DatabaseLabel, isConnectionLoss, toNomalyError } from './database-errors.ts'
 import type { Committed, Freshness, Position } from './position.ts'
+import { watchStatements } from './slow-statements.ts'
 
 export interface DatabaseOptions {
   readonly url: string
@@ -18,6 +19,8 @@ export interface DatabaseOptions {
   readonly statementTimeoutMs: number
   /** How long COMMIT may take before its outcome is looked up on another connection. */
   readonly commitTimeoutMs: number
+  /** Statements that take as long are logged; 0, or none, turns that off. Asked anew at each statement, as the other times are. */
+  readonly slowStatementMs?: number
   readonly log: (message: string) => void
 }
 
@@ -57,6 +60,13 @@ export class Database implements AsyncDisposable {
       maxLifetimeSeconds: 3600,
       keepAlive: true,
     })
+    this.#pool.on('connect', (client) =>
+      watchStatements(
+        client,
+        () => options.slowStatementMs ?? 0,
+        ({ ms, text }) => options.log(`A statement took ${ms} ms on the ${this.#label.name}: ${text}`),
+      ),
+    )
     // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
     this.#pool.on('error', (error) =>
       options.log(`An idle connection to the ${this.#label.name} broke: ${error.message}`),

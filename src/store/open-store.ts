@@ -1,9 +1,13 @@
 import { Identities } from '../access/identities.ts'
 import { Tenants } from '../access/tenants.ts'
 import type { Config } from '../config/profiles.ts'
-import { Database } from '../database/database.ts'
+import { Database, type DatabaseOptions } from '../database/database.ts'
 import { METRICS_DATABASE } from '../database/database-errors.ts'
 import { requireJoined } from '../database/installation.ts'
+import type { LiveOption } from '../config/live-options.ts'
+import { Flags } from '../flags/flags.ts'
+import { LiveEntries } from '../flags/live-entries.ts'
+import { LiveSettings, type LiveValues } from '../flags/live-settings.ts'
 import { Backfills } from '../metrics/backfills.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 import { MovableMetrics } from '../metrics/movable-metrics.ts'
@@ -26,6 +30,7 @@ type StoreConfig = Pick<
   | 'statementTimeoutMs'
   | 'commitTimeoutMs'
   | 'maxSeriesPerDataset'
+  | LiveOption
 >
 
 /**
@@ -38,30 +43,41 @@ export async function openStore(
   log: (message: string) => void,
 ): Promise<Store> {
   await using stack = new AsyncDisposableStack()
-  const { acquireTimeoutMs, statementTimeoutMs, commitTimeoutMs, metricsDatabaseUrl } = config
-  const limits = { acquireTimeoutMs, statementTimeoutMs, commitTimeoutMs, log }
+  const { acquireTimeoutMs, metricsDatabaseUrl } = config
+  const liveSettings = new LiveSettings(config, log)
+  const { values } = liveSettings
   const database = stack.use(
-    new Database({
-      url: databaseUrl,
-      applicationName: 'nomaly',
-      maxConnections: config.databaseConnections,
-      ...limits,
-    }),
+    new Database(
+      withLiveTimes(values, {
+        url: databaseUrl,
+        applicationName: 'nomaly',
+        maxConnections: config.databaseConnections,
+        acquireTimeoutMs,
+        log,
+      }),
+    ),
   )
   const metricsDatabase =
     metricsDatabaseUrl === undefined
       ? database
       : stack.use(
-          new Database({
-            url: metricsDatabaseUrl,
-            applicationName: 'nomaly metrics',
-            maxConnections: config.metricsDatabaseConnections,
-            label: METRICS_DATABASE,
-            ...limits,
-          }),
+          new Database(
+            withLiveTimes(values, {
+              url: metricsDatabaseUrl,
+              applicationName: 'nomaly metrics',
+              maxConnections: config.metricsDatabaseConnections,
+              label: METRICS_DATABASE,
+              acquireTimeoutMs,
+              log,
+            }),
+          ),
         )
   await requireJoined(database, metricsDatabase)
   const notifier = stack.use(await PostgresNotifier.connect(databaseUrl, log))
+  const liveEntries = stack.use(new LiveEntries({ database, notifier, log }))
+  const flags = new Flags(database, liveEntries, log)
+  liveSettings.connect(database, liveEntries)
+  await liveEntries.start()
   const queue = new TaskQueue(databaseUrl, log)
   stack.defer(() => queue.stop(5_000))
   await queue.start()
@@ -78,7 +94,38 @@ export async function openStore(
   })
   stack.move()
   const tenants = new Tenants(database)
-  return new Store({ database, metricsDatabase, metrics, backfills, notifier, queue, identities, tenants })
+  return new Store({
+    database,
+    metricsDatabase,
+    metrics,
+    backfills,
+    notifier,
+    queue,
+    identities,
+    tenants,
+    flags,
+    liveSettings,
+    liveEntries,
+  })
+}
+
+/** What a database asks anew at each statement is what holds then. */
+function withLiveTimes(
+  values: LiveValues,
+  options: Omit<DatabaseOptions, 'statementTimeoutMs' | 'commitTimeoutMs' | 'slowStatementMs'>,
+): DatabaseOptions {
+  return {
+    ...options,
+    get statementTimeoutMs() {
+      return values.statementTimeoutMs
+    },
+    get commitTimeoutMs() {
+      return values.commitTimeoutMs
+    },
+    get slowStatementMs() {
+      return values.slowStatementMs
+    },
+  }
 }
 
 /** Opens the engine that keeps the metrics of this database, and follows where they are moved. */

@@ -14,7 +14,6 @@ interface MovedEvent {
 /** Any number will do, as long as every process takes the same. */
 const RELAY_LOCK = 4_207_310_002
 const BATCH = 500
-const KEEP_EVENTS = '24 hours'
 /** Much longer than a commit can stay unknown. */
 const KEEP_MARKERS = '1 hour'
 const PRUNE_BATCH = 10_000
@@ -69,8 +68,9 @@ async function tenantsWithWebhook(
 }
 
 /** Removes events and commit markers that nobody will ask for any more, some thousand at a time. */
-export async function pruneHistory(database: Database): Promise<void> {
-  await deleteOld(database, 'events', 'id', `published_at < now() - interval '${KEEP_EVENTS}'`)
+export async function pruneHistory(database: Database, eventRetentionHours: number): Promise<void> {
+  const keepHours = Math.round(eventRetentionHours)
+  await deleteOld(database, 'events', 'id', `published_at < now() - interval '${keepHours} hours'`)
   await pruneMarkers(database)
 }
 

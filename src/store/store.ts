@@ -6,6 +6,9 @@ import type { Database } from '../database/database.ts'
 import type { Committed, Freshness } from '../database/position.ts'
 import type { Backfills } from '../metrics/backfills.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
+import type { Flags } from '../flags/flags.ts'
+import type { LiveEntries } from '../flags/live-entries.ts'
+import type { LiveSettings } from '../flags/live-settings.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
 import { createRepositories, createUnitOfWork, type Repositories, type UnitOfWork } from './unit-of-work.ts'
@@ -21,6 +24,10 @@ export interface StoreParts {
   readonly queue: TaskQueue
   readonly identities: Identities
   readonly tenants: Tenants
+  readonly flags: Flags
+  readonly liveSettings: LiveSettings
+  /** What keeps the two up to date. */
+  readonly liveEntries: LiveEntries
 }
 
 export interface HealthCheck {
@@ -46,6 +53,9 @@ export class Store implements AsyncDisposable {
   readonly queue: TaskQueue
   readonly identities: Identities
   readonly tenants: Tenants
+  readonly flags: Flags
+  readonly liveSettings: LiveSettings
+  readonly #liveEntries: LiveEntries
 
   constructor(parts: StoreParts) {
     this.database = parts.database
@@ -56,6 +66,9 @@ export class Store implements AsyncDisposable {
     this.queue = parts.queue
     this.identities = parts.identities
     this.tenants = parts.tenants
+    this.flags = parts.flags
+    this.liveSettings = parts.liveSettings
+    this.#liveEntries = parts.liveEntries
   }
 
   /** Runs work in one transaction of a tenant; answers after commit, with the position of the commit. */
@@ -101,6 +114,7 @@ export class Store implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.queue.stop(5_000)
+    await this.#liveEntries[Symbol.asyncDispose]()
     await this.notifier[Symbol.asyncDispose]()
     if (this.hasMetricsApart) await this.metricsDatabase[Symbol.asyncDispose]()
     await this.database[Symbol.asyncDispose]()

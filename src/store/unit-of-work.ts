@@ -10,6 +10,7 @@ import { JobRepository } from '../jobs/job-repository.ts'
 import { RunRepository } from '../jobs/run-repository.ts'
 import type { TaskName, TaskPayloads, TaskQueue } from '../queue/task-queue.ts'
 import { SettingRepository } from '../settings/setting-repository.ts'
+import { FlagRepository } from '../flags/flag-repository.ts'
 import { EventRepository } from './event-repository.ts'
 import { Outbox } from './outbox.ts'
 
@@ -25,6 +26,7 @@ export interface Repositories {
   readonly detectorStates: DetectorStateRepository
   readonly anomalies: AnomalyRepository
   readonly events: EventRepository
+  readonly flags: FlagRepository
 }
 
 /** Sends tasks that exist if and only if the unit of work commits. */
@@ -54,6 +56,7 @@ export function createRepositories(run: Executor, scope: TenantScope): Repositor
     detectorStates: new DetectorStateRepository(run, scope),
     anomalies: new AnomalyRepository(run, scope),
     events: new EventRepository(run),
+    flags: new FlagRepository(run, scope.tenantId),
   }
 }
 

@@ -103,7 +103,9 @@ export class Worker implements AsyncDisposable {
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
     // Hours that ended, and points that came late: until they are rolled up they are answered from raw, right but slowly.
     every('roll-ups', 15_000, () => this.#untilStopped((signal) => store.metrics.rollUp(new Date(), signal)))
-    every('prune', 3_600_000, () => pruneHistory(store.database))
+    every('prune', 3_600_000, () =>
+      pruneHistory(store.database, store.liveSettings.values.eventRetentionHours),
+    )
     if (store.hasMetricsApart) every('prune metrics', 3_600_000, () => pruneMarkers(store.metricsDatabase))
     const report = reconcileReporter(this.#options.metrics, logger)
     every('reconcile', 3_600_000, () =>

@@ -49,7 +49,7 @@ describe('a commit', () => {
       `update nomaly.commit_markers set written_at = now() - interval '25 hours'
        where marker = (select marker from nomaly.commit_markers limit 1)`,
     )
-    await pruneHistory(database)
+    await pruneHistory(database, 24)
     // That of the other transaction, and those of the two deletions of the pruning itself.
     expect(await admin('select from nomaly.commit_markers')).toHaveLength(3)
     expect(

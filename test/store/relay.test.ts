@@ -145,7 +145,7 @@ test('a tenant reads its own events only, and old ones are pruned', async () => 
     "update nomaly.events set published_at = now() - interval '25 hours' where tenant_id = $1",
     [otherId],
   )
-  await pruneHistory(store.database)
+  await pruneHistory(store.database, 24)
   expect(await published({ ...fixture, scope: other })).toEqual([])
   expect(await published(fixture)).toEqual(['mine'])
 })

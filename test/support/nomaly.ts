@@ -3,6 +3,7 @@ import { startServer, type ApiServer } from '../../src/api/server.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/profiles.ts'
 import { urlForLogin } from '../../src/operations/connection-urls.ts'
+import { followLogLevel } from '../../src/operations/follow-log-level.ts'
 import { migrateInstance } from '../../src/operations/open-instance.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -90,12 +91,14 @@ export interface TestNomalyOptions {
 /** Starts an installation. */
 export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<TestNomaly> {
   const { beside, on } = options
-  const config = testConfig(options.config)
+  const settings = testConfig(options.config)
   await using stack = new AsyncDisposableStack()
-  const { database, databaseUrl } = beside ?? on ?? (await createMigratedDatabase(config))
+  const { database, databaseUrl } = beside ?? on ?? (await createMigratedDatabase(settings))
   if (beside === undefined && on === undefined) stack.use(database)
-  const logger = createLogger(config.logLevel)
-  const store = stack.use(await openStore(config, databaseUrl, () => {}))
+  const logger = createLogger(settings.logLevel)
+  const store = stack.use(await openStore(settings, databaseUrl, () => {}))
+  const config = store.liveSettings.follow(settings)
+  followLogLevel(logger, store.liveSettings)
   const metrics = createProcessMetrics(
     () => store.database.poolUse,
     store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,

@@ -158,7 +158,13 @@ export function registerPointRoutes(
  * together: beyond it they are left on the wire.
  */
 export function acceptPointFormats(app: Api, limits: PointLimits, { registry }: ProcessMetrics): void {
-  const budget = new ByteBudget({ maxBytes: limits.maxIngestBytes, maxWaitMs: limits.acquireTimeoutMs })
+  const budget = new ByteBudget({
+    // A live setting: asked anew each time.
+    get maxBytes() {
+      return limits.maxIngestBytes
+    },
+    maxWaitMs: limits.acquireTimeoutMs,
+  })
   observe(
     registry,
     'nomaly_ingest_held_bytes',

@@ -3,6 +3,7 @@ import { startServer } from '../../api/server.ts'
 import { loadConfig } from '../../config/load.ts'
 import { openInstance } from '../../operations/open-instance.ts'
 import { SelfWatch } from '../../operations/self-watch.ts'
+import { followLogLevel } from '../../operations/follow-log-level.ts'
 import { createLogger } from '../../telemetry/logger.ts'
 import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
 import { readVersion } from '../../version.ts'
@@ -30,12 +31,14 @@ export function registerStart(program: Command): void {
 
 async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
   const stop = untilToldToStop()
-  const config = loadConfig()
-  const logger = createLogger(config.logLevel)
+  const settings = loadConfig()
+  const logger = createLogger(settings.logLevel)
   const version = readVersion()
   await using stack = new AsyncDisposableStack()
-  const instance = stack.use(await openInstance(config, 'start', note, stop.signal))
+  const instance = stack.use(await openInstance(settings, 'start', note, stop.signal))
   const { store, folder } = instance
+  const config = store.liveSettings.follow(settings)
+  followLogLevel(logger, store.liveSettings)
   const metrics = createProcessMetrics(
     () => store.database.poolUse,
     store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,

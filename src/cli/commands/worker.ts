@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.ts'
 import { findDatabaseUrls } from '../../operations/connection-urls.ts'
+import { followLogLevel } from '../../operations/follow-log-level.ts'
 import { openStore } from '../../store/open-store.ts'
 import { createLogger } from '../../telemetry/logger.ts'
 import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
@@ -26,6 +27,7 @@ async function work(): Promise<void> {
   const logger = createLogger(config.logLevel)
   const { applicationUrl } = await findDatabaseUrls(config)
   await using store = await openStore(config, applicationUrl, note)
+  followLogLevel(logger, store.liveSettings)
   const metrics = createProcessMetrics(
     () => store.database.poolUse,
     store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
