@@ -27,10 +27,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['errors'],
   database: ['errors', 'config', 'telemetry', 'access/tenant-scope', 'detection'],
   detection: ['errors'],
+  redis: ['errors', 'config', 'telemetry'],
   ...Object.fromEntries(
-    NOUNS.map((noun) => [noun, ['errors', 'config', 'telemetry', 'database', 'detection', ...NOUNS]]),
+    NOUNS.map((noun) => [
+      noun,
+      ['errors', 'config', 'telemetry', 'database', 'detection', 'redis', ...NOUNS],
+    ]),
   ),
-  store: ['errors', 'config', 'telemetry', 'database', ...NOUNS],
+  store: ['errors', 'config', 'telemetry', 'database', 'redis', ...NOUNS],
   workflows: ['errors', 'config', 'telemetry', 'database', 'detection', 'store', ...NOUNS],
   operations: ['errors', 'config', 'telemetry', 'database', 'detection', 'store', 'workflows', ...NOUNS],
   api: [

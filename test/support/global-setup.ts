@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 import { Client } from 'pg'
 import type { TestProject } from 'vitest/node'
 
+import { redisProgramsFolder } from './redis-programs.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
 
 declare module 'vitest' {
@@ -36,6 +38,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await new Promise((resolve) => broker.close(resolve))
     if (external !== undefined) await dropDatabases(external, run)
     await (await server)?.stop()
+    await rm(redisProgramsFolder(run), { recursive: true, force: true })
   }
 }
 

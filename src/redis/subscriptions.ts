@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RedisNode } from './address.ts'
+import { backoffMs } from './backoff.ts'
+import { closeClient, ended, openClient, within, type LinkOptions, type RedisClient } from './link.ts'
+import { findMaster, isReplaced } from './sentinel.ts'
+
+const BEAT_MS = 1_000
+const FIRST_WAIT_MS = 1_000
+
+interface Subscription {
+  readonly channel: string
+  readonly listener: (message: string) => void
+  readonly onReconnect: () => void
+  isHeard: boolean
+  /** Its caller was told that it stands, and it does not: when it does, there was a gap. */
+  isMissed: boolean
+}
+
+/** A connection for what is published, opened when first asked for. It comes back by itself and says so: messages of the meantime are lost. */
+export class Subscriptions implements AsyncDisposable {
+  readonly #options: LinkOptions
+  readonly #log: (message: string) => void
+  readonly #closing = new AbortController()
+  readonly #subscriptions = new Set<Subscription>()
+  #client: RedisClient | undefined
+  #running: Promise<void> | undefined
+  #attempts = 0
+
+  constructor(options: Omit<LinkOptions, 'signal'>, log: (message: string) => void) {
+    this.#options = { ...options, signal: this.#closing.signal }
+    this.#log = log
+  }
+
+  /** See {@link Redis.subscribe}. */
+  async add(
+    channel: string,
+    listener: (message: string) => void,
+    onReconnect: () => void,
+  ): Promise<() => Promise<void>> {
+    const subscription: Subscription = {
+      channel,
+      // What a listener throws must not reach the driver, which would take it for a broken connection.
+      listener: (message) => this.#guard(() => listener(message)),
+      onReconnect: () => this.#guard(onReconnect),
+      isHeard: false,
+      isMissed: false,
+    }
+    this.#subscriptions.add(subscription)
+    if (this.#client !== undefined) await this.#hear(this.#client, subscription).catch(() => {})
+    this.#running ??= this.#keepConnected()
+    const deadline = performance.now() + FIRST_WAIT_MS
+    while (!subscription.isHeard && performance.now() < deadline && !this.#closing.signal.aborted)
+      await sleep(5)
+    if (!subscription.isHeard) subscription.isMissed = true
+    return async () => {
+      this.#subscriptions.delete(subscription)
+      const client = this.#client
+      if (client === undefined) return
+      await within(client.unsubscribe(channel, subscription.listener), FIRST_WAIT_MS).catch(() => {})
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    if (this.#client !== undefined) closeClient(this.#client)
+    await this.#running
+  }
+
+  async #keepConnected(): Promise<void> {
+    const { signal } = this.#closing
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        const node = await this.#chooseNode()
+        const client = await openClient(this.#options, node)
+        await this.#serve(client, node)
+        failures = 0
+      } catch {
+        // The shared connection tells that Redis is away.
+      }
+      await sleep(backoffMs(failures), undefined, { signal }).catch(() => {})
+    }
+  }
+
+  /** What is published in a Cluster reaches every node of it. */
+  async #chooseNode(): Promise<RedisNode> {
+    const { address } = this.#options
+    if (address.kind === 'sentinel') return await findMaster(address, this.#options)
+    return address.nodes[this.#attempts++ % address.nodes.length]!
+  }
+
+  /** Hears until the connection is over. */
+  async #serve(client: RedisClient, node: RedisNode): Promise<void> {
+    const over = ended(client)
+    const stop = new AbortController()
+    try {
+      if (this.#closing.signal.aborted) return
+      this.#client = client
+      await Promise.all([...this.#subscriptions].map((subscription) => this.#hear(client, subscription)))
+      void this.#beat(client, node, stop.signal)
+      await over
+    } finally {
+      stop.abort()
+      this.#client = undefined
+      closeClient(client)
+      for (const subscription of this.#subscriptions) {
+        if (subscription.isHeard) subscription.isMissed = true
+        subscription.isHeard = false
+      }
+    }
+  }
+
+  async #hear(client: RedisClient, subscription: Subscription): Promise<void> {
+    const { channel, listener } = subscription
+    await within(client.subscribe(channel, listener), this.#options.connectTimeoutMs)
+    if (subscription.isHeard) return
+    subscription.isHeard = true
+    if (subscription.isMissed) subscription.onReconnect()
+    subscription.isMissed = false
+  }
+
+  async #beat(client: RedisClient, node: RedisNode, signal: AbortSignal): Promise<void> {
+    const { address, connectTimeoutMs } = this.#options
+    while (!signal.aborted) {
+      await sleep(BEAT_MS, undefined, { signal }).catch(() => {})
+      if (signal.aborted) return
+      const isThere = await within(client.ping(), connectTimeoutMs).then(
+        () => true,
+        () => false,
+      )
+      if (!isThere || (await isReplaced(address, node, this.#options))) closeClient(client)
+    }
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#log(`A listener of Redis failed: ${(error as Error).message}`)
+    }
+  }
+}
