@@ -2,7 +2,7 @@ import { NomalyError } from '../errors.ts'
 
 export interface ByteBudgetOptions {
   readonly maxBytes: number
-  /** How long one wish may wait. */
+  /** Who still has to wait so long after he first had to is refused. */
   readonly maxWaitMs: number
   /** Calls `work` after so many milliseconds, unless what it answers is called before; the system's timer unless told. */
   readonly delay?: (work: () => void, ms: number) => () => void
@@ -23,7 +23,6 @@ interface Wish {
   readonly lease: Lease
   readonly bytes: number
   readonly granted: PromiseWithResolvers<void>
-  cancelTimer: () => void
 }
 
 /**
@@ -32,13 +31,13 @@ interface Wish {
  * ends: at most one at a time. So never more is held than the budget and one input.
  */
 export class ByteBudget {
-  readonly #options: Required<ByteBudgetOptions>
+  readonly #options: ByteBudgetOptions
   readonly #wishes = new Set<Wish>()
   #heldBytes = 0
   #exempt: Lease | undefined
 
   constructor(options: ByteBudgetOptions) {
-    this.#options = { delay: startTimer, ...options }
+    this.#options = options
   }
 
   /** What is held now. */
@@ -64,26 +63,34 @@ export class ByteBudget {
       this.#grant(lease, bytes)
       return undefined
     }
-    const wish: Wish = { lease, bytes, granted: Promise.withResolvers(), cancelTimer: () => {} }
-    wish.cancelTimer = this.#options.delay(() => {
-      this.#wishes.delete(wish)
-      wish.granted.reject(tooMuch())
-      this.#serve()
-    }, this.#options.maxWaitMs)
+    if (lease.isLate) return Promise.reject(tooMuch())
+    const { delay = startTimer, maxWaitMs } = this.#options
+    lease.cancelTimer ??= delay(() => this.#refuse(lease), maxWaitMs)
+    const wish: Wish = { lease, bytes, granted: Promise.withResolvers() }
     this.#wishes.add(wish)
     return wish.granted.promise
+  }
+
+  #refuse(lease: Lease): void {
+    lease.isLate = true
+    this.#withdraw(lease, tooMuch())
+    this.#serve()
+  }
+
+  #withdraw(lease: Lease, reason: NomalyError): void {
+    for (const wish of this.#wishes)
+      if (wish.lease === lease) {
+        this.#wishes.delete(wish)
+        wish.granted.reject(reason)
+      }
   }
 
   #giveBack(lease: Lease): void {
     this.#heldBytes -= lease.bytes
     lease.bytes = 0
     if (this.#exempt === lease) this.#exempt = undefined
-    for (const wish of this.#wishes)
-      if (wish.lease === lease) {
-        this.#wishes.delete(wish)
-        wish.cancelTimer()
-        wish.granted.reject(new NomalyError('internal', 'What was read is not wanted any more.'))
-      }
+    lease.cancelTimer?.()
+    this.#withdraw(lease, new NomalyError('internal', 'What was read is not wanted any more.'))
     this.#serve()
   }
 
@@ -93,7 +100,6 @@ export class ByteBudget {
       if (!isFree && this.#exempt !== undefined) return
       if (!isFree) this.#exempt = wish.lease
       this.#wishes.delete(wish)
-      wish.cancelTimer()
       this.#grant(wish.lease, wish.bytes)
       wish.granted.resolve()
     }
@@ -113,6 +119,10 @@ interface Lender {
 class Lease implements ByteLease {
   /** Held now. */
   bytes = 0
+  /** Has waited as long as one may: it goes on only where there is room. */
+  isLate = false
+  /** Set once it had to wait. */
+  cancelTimer: (() => void) | undefined
   readonly #lender: Lender
   #isOver = false
 

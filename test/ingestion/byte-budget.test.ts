@@ -55,6 +55,8 @@ test('the first beyond the budget goes on, the next ones wait until something is
   b[Symbol.dispose]()
   expect([await isWaiting(first), await isWaiting(second)]).toEqual([false, false])
   expect(budget.heldBytes).toBe(96)
+  a[Symbol.dispose]()
+  c[Symbol.dispose]()
   expect(timers.size).toBe(0)
 })
 
@@ -79,7 +81,28 @@ test('who has waited too long is refused, and those behind are served', async ()
   await refused
   expect(await isWaiting(small)).toBe(false)
   expect(budget.heldBytes).toBe(70)
+  d[Symbol.dispose]()
   expect(timers.size).toBe(0)
+})
+
+test('the time runs from when one first had to wait, however often a little was given since', async () => {
+  const { budget, timers } = makeBudget(100)
+  const [a, b, c, d] = [budget.lease(), budget.lease(), budget.lease(), budget.lease()]
+  void a.hold(90)
+  void b.hold(100)
+  const first = c.hold(10)
+  expect(await isWaiting(first)).toBe(true)
+  a[Symbol.dispose]()
+  expect(await isWaiting(first)).toBe(true)
+  b[Symbol.dispose]()
+  expect(await isWaiting(first)).toBe(false)
+  void d.hold(500)
+  const [goOff] = timers.keys()
+  goOff!()
+  // Reading, it is not disturbed; only it does not wait any more.
+  await expect(c.hold(60)).rejects.toMatchObject({ code: 'overloaded' })
+  d[Symbol.dispose]()
+  expect(c.hold(60)).toBeUndefined()
 })
 
 test('who ends while he waits is no longer in anybody’s way', async () => {
