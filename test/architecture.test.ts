@@ -80,6 +80,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const ADAPTER = /^(?:redis|postgres|memory)-|-engine$|^embedded-/
 const COMPOSITION_ROOTS = new Set([
   'store/open-store',
+  'store/open-quick-tier',
   'operations/open-operations',
   'operations/open-instance',
 ])

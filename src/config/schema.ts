@@ -100,6 +100,27 @@ export const CONFIG_OPTIONS = {
     secret: true,
     description: 'The login that migrations of the metrics database run as, as ADMIN_DATABASE_URL.',
   } as Option<string | undefined>,
+  redisUrl: {
+    env: 'REDIS_URL',
+    kind: { type: 'text' },
+    fallback: undefined,
+    fallbackText: 'none: everything works without',
+    secret: true,
+    description:
+      'A Redis 7 or Valkey, to be quicker: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://user:password@h1:26379,h2:26379/master/0`, `redis+cluster://h1:6379,h2:6379`. See the guide on running Nomaly.',
+  } as Option<string | undefined>,
+  redisPrefix: text(
+    'NOMALY_REDIS_PREFIX',
+    'nomaly:',
+    'What all keys in Redis begin with. Installations that share one Redis must each have their own.',
+  ),
+  redisTimeoutMs: integer(
+    'NOMALY_REDIS_TIMEOUT_MS',
+    250,
+    [10, 60_000],
+    'ms',
+    'How long a command to Redis may take. After a few that took longer none is tried until it answers again.',
+  ),
   embeddedDatabasePort: integer(
     'NOMALY_EMBEDDED_DATABASE_PORT',
     8421,

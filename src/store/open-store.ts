@@ -18,6 +18,7 @@ import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
+import { openQuickTier } from './open-quick-tier.ts'
 import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
 import { Store } from './store.ts'
 
@@ -30,6 +31,9 @@ type StoreConfig = Pick<
   | 'statementTimeoutMs'
   | 'commitTimeoutMs'
   | 'maxSeriesPerDataset'
+  | 'redisUrl'
+  | 'redisPrefix'
+  | 'redisTimeoutMs'
   | LiveOption
 >
 
@@ -73,6 +77,7 @@ export async function openStore(
           ),
         )
   await requireJoined(database, metricsDatabase)
+  const quickTier = stack.use(await openQuickTier(config, log))
   const notifier = stack.use(await PostgresNotifier.connect(databaseUrl, log))
   const liveEntries = stack.use(new LiveEntries({ database, notifier, log }))
   const flags = new Flags(database, liveEntries, log)
@@ -106,6 +111,7 @@ export async function openStore(
     flags,
     liveSettings,
     liveEntries,
+    quickTier,
   })
 }
 

@@ -11,6 +11,7 @@ import type { LiveEntries } from '../flags/live-entries.ts'
 import type { LiveSettings } from '../flags/live-settings.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
+import type { QuickTier } from './open-quick-tier.ts'
 import { createRepositories, createUnitOfWork, type Repositories, type UnitOfWork } from './unit-of-work.ts'
 
 /** The parts that {@link openStore} puts together. */
@@ -28,16 +29,18 @@ export interface StoreParts {
   readonly liveSettings: LiveSettings
   /** What keeps the two up to date. */
   readonly liveEntries: LiveEntries
+  /** `undefined` where no Redis is configured. */
+  readonly quickTier: QuickTier | undefined
 }
 
 export interface HealthCheck {
-  readonly name: 'database' | 'metrics'
+  readonly name: 'database' | 'metrics' | 'redis'
   readonly ok: boolean
   readonly detail: string
 }
 
 export interface HealthReport {
-  /** `degraded`: only what needs points fails. */
+  /** `degraded`: only what needs points fails, or, without Redis, nothing but quickness. */
   readonly status: 'ready' | 'degraded' | 'not ready'
   readonly checks: readonly HealthCheck[]
 }
@@ -56,6 +59,7 @@ export class Store implements AsyncDisposable {
   readonly flags: Flags
   readonly liveSettings: LiveSettings
   readonly #liveEntries: LiveEntries
+  readonly #quickTier: QuickTier | undefined
 
   constructor(parts: StoreParts) {
     this.database = parts.database
@@ -69,6 +73,7 @@ export class Store implements AsyncDisposable {
     this.flags = parts.flags
     this.liveSettings = parts.liveSettings
     this.#liveEntries = parts.liveEntries
+    this.#quickTier = parts.quickTier
   }
 
   /** Runs work in one transaction of a tenant; answers after commit, with the position of the commit. */
@@ -101,21 +106,34 @@ export class Store implements AsyncDisposable {
       await this.metricsDatabase.read({ role: 'nomaly_system', freshness: 'latest', signal }, ask)
   }
 
+  /** Whether Redis is there to be used now; `undefined` where none is configured. */
+  get isRedisUp(): boolean | undefined {
+    return this.#quickTier?.redis.isUp
+  }
+
   /** Whether the parts answer, within two seconds. */
   async health(): Promise<HealthReport> {
-    const checks = await Promise.all([
+    const [core, ...metrics] = await Promise.all([
       checkDatabase('database', this.database),
       ...(this.hasMetricsApart ? [checkDatabase('metrics', this.metricsDatabase)] : []),
     ])
-    const [core, metrics] = checks
+    const checks = [core, ...metrics, ...this.#checkRedis()]
     if (!core.ok) return { status: 'not ready', checks }
-    return { status: metrics?.ok === false ? 'degraded' : 'ready', checks }
+    return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks }
+  }
+
+  /** What it was the last time it was used or looked at, a second ago at most: a health check waits for no Redis. */
+  #checkRedis(): HealthCheck[] {
+    const isUp = this.isRedisUp
+    if (isUp === undefined) return []
+    return [{ name: 'redis', ok: isUp, detail: isUp ? 'answers' : 'is away; the product goes on without it' }]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.queue.stop(5_000)
     await this.#liveEntries[Symbol.asyncDispose]()
     await this.notifier[Symbol.asyncDispose]()
+    await this.#quickTier?.[Symbol.asyncDispose]()
     if (this.hasMetricsApart) await this.metricsDatabase[Symbol.asyncDispose]()
     await this.database[Symbol.asyncDispose]()
   }

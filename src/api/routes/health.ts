@@ -1,3 +1,4 @@
+import { Gauge } from 'prom-client'
 import type { Store } from '../../store/store.ts'
 import type { ProcessMetrics } from '../../telemetry/process-metrics.ts'
 import type { Api } from '../api.ts'
@@ -14,6 +15,16 @@ export function registerHealthRoutes(app: Api, store: Store, metrics: ProcessMet
     // Without its metrics database a process still serves what needs only the core, and so would no other.
     return reply.code(status === 'not ready' ? 503 : 200).send({ status, checks })
   })
+
+  if (store.isRedisUp !== undefined)
+    new Gauge({
+      name: 'nomaly_redis_up',
+      help: '1 where Redis is used, 0 while it is away and the product goes on without it',
+      registers: [metrics.registry],
+      collect() {
+        this.set(store.isRedisUp ? 1 : 0)
+      },
+    })
 
   app.get('/metrics', open, async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
