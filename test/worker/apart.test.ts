@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { migrate } from '../../src/database/migrator.ts'
 import { SelfWatch } from '../../src/operations/self-watch.ts'
 import { pruneMarkers } from '../../src/store/relay.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
@@ -13,7 +12,6 @@ import {
   ask,
   createApartDatabases,
   emptyDatabase,
-  LOGIN,
   migrateBoth,
   startApart,
 } from '../support/apart.ts'
@@ -289,16 +287,4 @@ test('the product watches both of its databases', async () => {
   expect(await tagsOf('database_table_bytes')).toEqual(
     expect.arrayContaining(['{"schema":"nomaly"}', '{"schema":"metrics","database":"metrics"}']),
   )
-})
-
-test('the tables of the metrics need nothing of the core', async () => {
-  const database = await emptyDatabase()
-  await migrate({ adminUrl: database.adminUrl, sets: ['metrics-partitioned'], applicationLogin: LOGIN })
-  const rows = await ask(
-    database,
-    `select conrelid::regclass from pg_constraint
-     where contype = 'f' and connamespace = 'metrics'::regnamespace
-       and confrelid not in (select oid from pg_class where relnamespace = 'metrics'::regnamespace)`,
-  )
-  expect(rows).toEqual([])
 })
