@@ -8,6 +8,11 @@ alter table metrics.latest_points add column tenant_id uuid;
 set local role nomaly_system;
 update metrics.latest_points l set tenant_id = s.tenant_id from metrics.series s where s.id = l.series_id;
 set local role nomaly_owner;
+alter table metrics.latest_points enable row level security;
+alter table metrics.latest_points force row level security;
+create policy system on metrics.latest_points to nomaly_system using (true) with check (true);
+-- The owner looks whether there is anything at all.
+create policy owner on metrics.latest_points for select to nomaly_owner using (true);
 
 -- The newest points of series that the tenant of the transaction owns, in one row: ids, epoch seconds and values.
 create function metrics.newest_points(ids integer[], out series_ids text, out seconds text, out point_values text)
