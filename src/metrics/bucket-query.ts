@@ -6,14 +6,8 @@ import { requireFewBuckets } from './bucket-limit.ts'
 import { bucketStatement } from './bucket-statement.ts'
 import { checkBucketWidth, edgesStatement } from './bucket-width.ts'
 import { instantLiteral } from './instant-literal.ts'
-import {
-  type BucketWidth,
-  type MetricBucket,
-  type MetricQuery,
-  type PlanSegment,
-  POINT_LIMITS,
-  type RetentionClass,
-} from './metrics-engine.ts'
+import type { BucketWidth, MetricBucket, MetricQuery, PlanSegment } from './metric-query.ts'
+import { POINT_LIMITS, type RetentionClass } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import {
   type ClassPlan,

@@ -1,7 +1,7 @@
 import { int4Literal, timestampLiteral } from './array-text.ts'
 import { bucketStart } from './bucket-width.ts'
 import { instantLiteral } from './instant-literal.ts'
-import type { BucketWidth } from './metrics-engine.ts'
+import type { BucketWidth } from './metric-query.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import { type ClassPlan, type MicrosRange, type Segment, stretchesOf } from './query-planner.ts'
 import { DAY_MICROS, HOUR_MICROS } from './roll-up-ledger.ts'

@@ -1,5 +1,6 @@
 import { invalidField } from '../errors.ts'
-import { type BucketWidth, POINT_LIMITS } from './metrics-engine.ts'
+import type { BucketWidth } from './metric-query.ts'
+import { POINT_LIMITS } from './metrics-engine.ts'
 
 /** IANA names only: PostgreSQL and JavaScript would read an offset or a rule, such as +02 or XYZ-2, with different signs. */
 const ZONE_NAME = /^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/

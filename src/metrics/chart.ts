@@ -4,15 +4,8 @@ import { float8Array, timestampArray } from './array-encoder.ts'
 import { checkQuery, prepareQuery, queryBuckets } from './bucket-query.ts'
 import { type ChartPoint, ChartReduction } from './chart-reduction.ts'
 import { instantLiteral } from './instant-literal.ts'
-import {
-  type BucketWidth,
-  type ChartPoints,
-  MIN_CHART_POINTS,
-  type MetricBucket,
-  type RetentionClass,
-  type SeriesId,
-  type TimeRange,
-} from './metrics-engine.ts'
+import { type BucketWidth, type ChartPoints, MIN_CHART_POINTS, type MetricBucket } from './metric-query.ts'
+import type { RetentionClass, SeriesId, TimeRange } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import { ownedSeries } from './owned-series.ts'
 import { readTail, scanPoints } from './point-scanner.ts'

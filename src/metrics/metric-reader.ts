@@ -5,14 +5,11 @@ import { checkQuery, describePlans, prepareQuery, queryBuckets } from './bucket-
 import { readChart } from './chart.ts'
 import { emitted } from './emitted.ts'
 import { newestStatement, toNewest } from './latest-points.ts'
+import type { ChartPoints, MetricBucket, MetricQuery, QueryPlan } from './metric-query.ts'
 import type {
-  ChartPoints,
-  MetricBucket,
   MetricPoint,
-  MetricQuery,
   MetricsEngine,
   PointColumns,
-  QueryPlan,
   Series,
   SeriesFilter,
   SeriesId,

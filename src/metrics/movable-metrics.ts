@@ -5,18 +5,15 @@ import type { Committed } from '../database/position.ts'
 import { NomalyError } from '../errors.ts'
 import type { BackfillStep } from './backfill.ts'
 import { EngineMoved, readEngineState } from './engine-state.ts'
+import type { ChartPoints, MetricBucket, MetricQuery, QueryPlan } from './metric-query.ts'
 import type {
   AppendReport,
-  ChartPoints,
   CorrectionReport,
   MaintenanceReport,
-  MetricBucket,
   MetricPoint,
-  MetricQuery,
   MetricsEngine,
   PointBatch,
   PointColumns,
-  QueryPlan,
   RollUpReport,
   Series,
   SeriesFilter,

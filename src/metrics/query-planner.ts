@@ -1,4 +1,5 @@
-import type { BucketWidth, PlanSegment, RetentionClass } from './metrics-engine.ts'
+import type { BucketWidth, PlanSegment } from './metric-query.ts'
+import type { RetentionClass } from './metrics-engine.ts'
 import { DAY_MICROS, HOUR_MICROS, NOTHING_LATE, type SeriesDays } from './roll-up-ledger.ts'
 
 /** Half-open range in epoch microseconds. */

@@ -8,18 +8,15 @@ import { removeBackfills } from './backfill-removal.ts'
 import { requireEngine } from './engine-state.ts'
 import { MetricReader } from './metric-reader.ts'
 import { MetricWriter, type PointStorage } from './metric-writer.ts'
+import type { ChartPoints, MetricBucket, MetricQuery, QueryPlan } from './metric-query.ts'
 import type {
   AppendReport,
-  ChartPoints,
   CorrectionReport,
   MaintenanceReport,
-  MetricBucket,
   MetricPoint,
-  MetricQuery,
   MetricsEngine,
   PointBatch,
   PointColumns,
-  QueryPlan,
   RollUpReport,
   Series,
   SeriesFilter,

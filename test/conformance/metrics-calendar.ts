@@ -1,4 +1,4 @@
-import type { BucketWidth } from '../../src/metrics/metrics-engine.ts'
+import type { BucketWidth } from '../../src/metrics/metric-query.ts'
 
 /**
  * The start of the bucket that an instant lies in, in epoch milliseconds, from the time zones that JavaScript has of its own. For zones whose

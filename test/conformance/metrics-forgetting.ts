@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
-import type { BucketGroup, BucketWidth } from '../../src/metrics/metrics-engine.ts'
+import type { BucketGroup, BucketWidth } from '../../src/metrics/metric-query.ts'
 import type { Check } from './metrics-engine.ts'
 import { ALWAYS, answered, DAY_MS, newSource } from './metrics-probe.ts'
 import { presentOf } from './metrics-years.ts'

@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
-import {
-  type MetricBucket,
-  type MetricPoint,
-  type MetricQuery,
-  type MetricsEngine,
-  type PointBatch,
-  type RetentionClass,
-  type Series,
-  type SeriesId,
-  type TimeRange,
+import type { MetricBucket, MetricQuery } from '../../src/metrics/metric-query.ts'
+import type {
+  MetricPoint,
+  MetricsEngine,
+  PointBatch,
+  RetentionClass,
+  Series,
+  SeriesId,
+  TimeRange,
 } from '../../src/metrics/metrics-engine.ts'
 
 export const ALWAYS: TimeRange = { fromMs: -Infinity, toMs: Infinity }

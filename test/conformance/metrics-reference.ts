@@ -1,9 +1,7 @@
+import type { BucketGroup, BucketWidth, MetricBucket } from '../../src/metrics/metric-query.ts'
 import {
   type AppendReport,
-  type BucketGroup,
-  type BucketWidth,
   type CorrectionReport,
-  type MetricBucket,
   type MetricPoint,
   POINT_LIMITS,
   type PointBatch,

@@ -1,4 +1,4 @@
-import type { MetricBucket } from '../../src/metrics/metrics-engine.ts'
+import type { MetricBucket } from '../../src/metrics/metric-query.ts'
 
 /** Second 0 of the points, in epoch milliseconds. */
 export const START_MS = Date.UTC(2026, 5, 1)

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { PointBatch, QueryPlan, SeriesKey } from '../../src/metrics/metrics-engine.ts'
+import type { QueryPlan } from '../../src/metrics/metric-query.ts'
+import type { PointBatch, SeriesKey } from '../../src/metrics/metrics-engine.ts'
 import { uniform } from '../detection/synthetic-series.ts'
 import {
   type Append,

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import { invalidField } from '../../errors.ts'
-import type { BucketWidth, MetricBucket, MetricQuery } from '../../metrics/metrics-engine.ts'
+import type { BucketWidth, MetricBucket, MetricQuery } from '../../metrics/metric-query.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
