@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { Connection, type DatabaseRole, openingStatements } from './connection.ts'
+import { cancelQuery } from './cancel-query.ts'
 import { establishCommit } from './commit-outcome.ts'
 import { CORE_DATABASE, type DatabaseLabel, isConnectionLoss, toNomalyError } from './database-errors.ts'
 import type { Committed, Freshness, Position } from './position.ts'
@@ -155,7 +156,7 @@ export class Database implements AsyncDisposable {
     // A connection that was told to cancel is not used again: the request may arrive late, and hit somebody else's statement.
     const cancel = (): void => {
       this.#broken.add(client)
-      void this.#cancelQueryOf(client)
+      void cancelQuery(this.#options.url, client)
     }
     const stopCancelling = (): void => options.signal?.removeEventListener('abort', cancel)
     options.signal?.addEventListener('abort', cancel, { once: true })
@@ -242,21 +243,6 @@ export class Database implements AsyncDisposable {
 
   #toPosition(row: PositionRow): Position {
     return { systemId: this.#systemId ?? '0', timeline: Number.parseInt(row.timeline, 16), lsn: row.lsn }
-  }
-
-  async #cancelQueryOf(client: pg.PoolClient): Promise<void> {
-    const { processID } = client as unknown as { processID: number }
-    // Through a connection of its own: the pool may be the very thing that is exhausted.
-    const canceller = new pg.Client({ connectionString: this.#options.url, connectionTimeoutMillis: 5_000 })
-    canceller.on('error', () => {})
-    try {
-      await canceller.connect()
-      await canceller.query('select pg_cancel_backend($1)', [processID])
-    } catch {
-      // The statement timeout ends the query in any case.
-    } finally {
-      await canceller.end().catch(() => {})
-    }
   }
 }
 
