@@ -22,6 +22,35 @@ async function makeChosenTimescale(options: { compressing?: boolean } = {}) {
 
 describe('backfills into partitions', () => {
   describeBackfills(makePartitionedEngine)
+
+  test('are noted for a move that has copied their time already', async () => {
+    await using fixture = await makePartitionedEngine()
+    await using desk = openDesk({
+      adminUrl: fixture.adminUrl,
+      engine: 'partitioned',
+      clock: () => WORKLOAD_NOW_MS,
+    })
+    const today = Math.floor(WORKLOAD_NOW_MS / DAY_MS) * DAY_MS
+    const batch = {
+      keys: [{ metric: 'm', tags: {} }],
+      series: new Uint32Array(6),
+      timesMs: Float64Array.from({ length: 6 }, (_, i) => today - (6 - i) * DAY_MS),
+      values: new Float64Array(6),
+    }
+    const client = new pg.Client({ connectionString: fixture.adminUrl })
+    await client.connect()
+    await client.query(
+      `insert into metrics.engine (name, moving_to, moving_until) values ('partitioned', 'timescale', $1)
+       on conflict (only_row) do update set moving_to = excluded.moving_to, moving_until = excluded.moving_until`,
+      [new Date(today - 2 * DAY_MS).toISOString()],
+    )
+    const source = { kind: 'dataset', id: randomUUID(), retention: 'forever' } as const
+    expect(await backfillAll(desk, randomUUID(), source, [batch])).toMatchObject({ inserted: 6 })
+    const { rows } = await client.query('select day, retention from metrics.move_journal order by day')
+    await client.end()
+    expect(rows.map(({ day }) => day.getTime())).toEqual([6, 5, 4, 3].map((ago) => today - ago * DAY_MS))
+    expect(rows[0].retention).toBe('forever')
+  })
 })
 
 describe('backfills into hypertables', async () => {
