@@ -22,6 +22,7 @@ import { registerDatasetRoutes } from './routes/datasets.ts'
 import { registerDemoRoutes } from './routes/demo.ts'
 import { registerDetectorRoutes } from './routes/detectors.ts'
 import { registerDetectRoutes } from './routes/detect.ts'
+import { registerEstimateRoutes } from './routes/estimate.ts'
 import { registerEventRoutes } from './routes/events.ts'
 import { registerExportRoutes } from './routes/export.ts'
 import { registerHealthRoutes } from './routes/health.ts'
@@ -115,6 +116,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     registerPointRoutes(scope, store, config, metrics)
     registerBackfillPartRoutes(scope, store, config)
     registerDetectRoutes(scope, config)
+    registerEstimateRoutes(scope, store, config)
   })
   await app.register(async (scope) => {
     acceptEmptyJson(scope)

@@ -68,6 +68,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'list, show, create and delete datasets',
     load: async () => (await import('./commands/datasets.ts')).registerDatasets,
   },
+  estimate: {
+    group: DATA,
+    summary: 'say what a dataset will take on disk and in memory',
+    load: async () => (await import('./commands/estimate.ts')).registerEstimate,
+  },
   series: {
     group: DATA,
     summary: 'list the series of a dataset',

@@ -23,7 +23,7 @@ const NARROWEST_HOURS: Readonly<Record<RetentionClass, number>> = {
 }
 
 /** Some five thousand points: what is smaller than that becomes larger by compression, each series of it having a row of its own. */
-const SMALLEST_BYTES = 262_144
+export const SMALLEST_BYTES = 262_144
 
 /** Longest time that one chunk may take. */
 const CHUNK_TIMEOUT_MS = 3_600_000

@@ -123,6 +123,15 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
     foreign: 'own',
   },
 
+  'POST /v1/estimate': {
+    needs: 'read',
+    calls: () => [
+      { path: '/v1/estimate?series=10&everySeconds=60' },
+      { path: '/v1/estimate?everySeconds=60', body: points, headers: ndjson },
+    ],
+    foreign: 'own',
+  },
+
   'GET /v1/series/:id': { needs: 'read', calls: one('series', 'seriesId'), foreign: gone },
   'GET /v1/series/:id/points': { needs: 'read', calls: one('series', 'seriesId', '/points'), foreign: gone },
   'GET /v1/series/:id/buckets': {

@@ -345,6 +345,148 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Estimate what a dataset will take
+         * @description Give `series` and `everySeconds`, or a sample of points in a format that points are added in; what is given counts, the rest is taken from the sample. Nothing is stored.
+         */
+        post: {
+            parameters: {
+                query?: {
+                    series?: number;
+                    everySeconds?: number;
+                    /** @description Mean length of a metric with its tags */
+                    nameBytes?: number;
+                    retention?: "forever" | "year" | "month" | "week";
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @enum {unknown} */
+                            engine: "partitioned" | "timescale";
+                            series: number;
+                            everySeconds: number;
+                            retention: string;
+                            pointsPerDay: number;
+                            rollUpRowsPerDay: number;
+                            disk: {
+                                day: {
+                                    /** @description bytes */
+                                    points: number;
+                                    /** @description bytes */
+                                    rollUps: number;
+                                    /** @description bytes */
+                                    names: number;
+                                    /** @description bytes */
+                                    total: number;
+                                    /** @description bytes */
+                                    uncompressed: number;
+                                };
+                                month: {
+                                    /** @description bytes */
+                                    points: number;
+                                    /** @description bytes */
+                                    rollUps: number;
+                                    /** @description bytes */
+                                    names: number;
+                                    /** @description bytes */
+                                    total: number;
+                                    /** @description bytes */
+                                    uncompressed: number;
+                                };
+                                full: {
+                                    /** @description bytes */
+                                    points: number;
+                                    /** @description bytes */
+                                    rollUps: number;
+                                    /** @description bytes */
+                                    names: number;
+                                    /** @description bytes */
+                                    total: number;
+                                    /** @description bytes */
+                                    uncompressed: number;
+                                };
+                                /** @description When as much goes as comes; 365 for `forever` */
+                                fullAfterDays: number;
+                                /** @description Whether it goes on growing after that */
+                                grows: boolean;
+                            };
+                            memory: {
+                                /** @description bytes */
+                                rememberedSeries: number;
+                                /** @description bytes */
+                                catalogue: number;
+                                /** @description bytes */
+                                newestPoints: number;
+                                /** @description bytes */
+                                hotPages: number;
+                                /** @description bytes */
+                                sharedBuffers: number;
+                            };
+                            figures: {
+                                name: string;
+                                bytes: number;
+                                source: string;
+                            }[];
+                            sample?: {
+                                points: number;
+                                series: number;
+                                everySeconds?: number;
+                                nameBytes: number;
+                                exploding?: {
+                                    field: string;
+                                    values: number;
+                                };
+                                rejectedTotal: number;
+                            };
+                            warnings: string[];
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me": {
         parameters: {
             query?: never;
@@ -4486,6 +4628,947 @@ export interface paths {
                 };
             };
         };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the flags of the tenant by key */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                key: string;
+                                version: number;
+                                /** @enum {unknown} */
+                                type: "boolean" | "string" | "number" | "json";
+                                description: string;
+                                enabled: boolean;
+                                variants: {
+                                    [key: string]: unknown;
+                                };
+                                defaultVariant: string;
+                                offVariant: string | null;
+                                rules: {
+                                    description?: string;
+                                    targetingKeys?: string[];
+                                    attributes?: {
+                                        [key: string]: (string | number | boolean)[];
+                                    };
+                                    variant?: string;
+                                    split?: {
+                                        variant: string;
+                                        percentage: number;
+                                    }[];
+                                }[];
+                                salt: string;
+                                /** Format: date-time */
+                                changedAt: string;
+                                changedBy: string;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /**
+         * Make a flag
+         * @description Off unless said otherwise; a boolean one has the variants `on` and `off`.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description The key of a flag */
+                        key: string;
+                        /** @enum {unknown} */
+                        type?: "boolean" | "string" | "number" | "json";
+                        description?: string;
+                        /** @description Off: everybody gets `offVariant` */
+                        enabled?: boolean;
+                        /** @description Values by name, each of the type of the flag */
+                        variants?: {
+                            [key: string]: unknown;
+                        };
+                        defaultVariant?: string;
+                        /** @description null: what the program has for a default */
+                        offVariant?: string | null;
+                        /** @description In order: the first that fits decides */
+                        rules?: {
+                            description?: string;
+                            targetingKeys?: string[];
+                            attributes?: {
+                                [key: string]: (string | number | boolean)[];
+                            };
+                            variant?: string;
+                            split?: {
+                                variant: string;
+                                percentage: number;
+                            }[];
+                        }[];
+                        salt?: string;
+                        /** @description Why; stands in the history and in the audit log */
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            key: string;
+                            version: number;
+                            /** @enum {unknown} */
+                            type: "boolean" | "string" | "number" | "json";
+                            description: string;
+                            enabled: boolean;
+                            variants: {
+                                [key: string]: unknown;
+                            };
+                            defaultVariant: string;
+                            offVariant: string | null;
+                            rules: {
+                                description?: string;
+                                targetingKeys?: string[];
+                                attributes?: {
+                                    [key: string]: (string | number | boolean)[];
+                                };
+                                variant?: string;
+                                split?: {
+                                    variant: string;
+                                    percentage: number;
+                                }[];
+                            }[];
+                            salt: string;
+                            /** Format: date-time */
+                            changedAt: string;
+                            changedBy: string;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flags/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a flag */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The key of a flag */
+                    key: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            key: string;
+                            version: number;
+                            /** @enum {unknown} */
+                            type: "boolean" | "string" | "number" | "json";
+                            description: string;
+                            enabled: boolean;
+                            variants: {
+                                [key: string]: unknown;
+                            };
+                            defaultVariant: string;
+                            offVariant: string | null;
+                            rules: {
+                                description?: string;
+                                targetingKeys?: string[];
+                                attributes?: {
+                                    [key: string]: (string | number | boolean)[];
+                                };
+                                variant?: string;
+                                split?: {
+                                    variant: string;
+                                    percentage: number;
+                                }[];
+                            }[];
+                            salt: string;
+                            /** Format: date-time */
+                            changedAt: string;
+                            changedBy: string;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Remove a flag; its history stays, and it can be taken back */
+        delete: {
+            parameters: {
+                query?: {
+                    /** @description Why; stands in the history and in the audit log */
+                    note?: string;
+                };
+                header?: {
+                    /** @description ETag of the version that the change was made up for; where there is another one now, 412 is answered */
+                    "if-match"?: string;
+                };
+                path: {
+                    /** @description The key of a flag */
+                    key: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        /**
+         * Change a flag
+         * @description What is left out stays as it is; `rules` and `variants` are replaced as a whole.
+         */
+        patch: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description ETag of the version that the change was made up for; where there is another one now, 412 is answered */
+                    "if-match"?: string;
+                };
+                path: {
+                    /** @description The key of a flag */
+                    key: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        description?: string;
+                        /** @description Off: everybody gets `offVariant` */
+                        enabled?: boolean;
+                        /** @description Values by name, each of the type of the flag */
+                        variants?: {
+                            [key: string]: unknown;
+                        };
+                        defaultVariant?: string;
+                        /** @description null: what the program has for a default */
+                        offVariant?: string | null;
+                        /** @description In order: the first that fits decides */
+                        rules?: {
+                            description?: string;
+                            targetingKeys?: string[];
+                            attributes?: {
+                                [key: string]: (string | number | boolean)[];
+                            };
+                            variant?: string;
+                            split?: {
+                                variant: string;
+                                percentage: number;
+                            }[];
+                        }[];
+                        salt?: string;
+                        /** @description Why; stands in the history and in the audit log */
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            key: string;
+                            version: number;
+                            /** @enum {unknown} */
+                            type: "boolean" | "string" | "number" | "json";
+                            description: string;
+                            enabled: boolean;
+                            variants: {
+                                [key: string]: unknown;
+                            };
+                            defaultVariant: string;
+                            offVariant: string | null;
+                            rules: {
+                                description?: string;
+                                targetingKeys?: string[];
+                                attributes?: {
+                                    [key: string]: (string | number | boolean)[];
+                                };
+                                variant?: string;
+                                split?: {
+                                    variant: string;
+                                    percentage: number;
+                                }[];
+                            }[];
+                            salt: string;
+                            /** Format: date-time */
+                            changedAt: string;
+                            changedBy: string;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        trace?: never;
+    };
+    "/v1/flags/{key}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the versions of a flag, newest first: who changed what, and why */
+        get: {
+            parameters: {
+                query?: {
+                    limit?: number;
+                    /** @description nextCursor of the page before */
+                    cursor?: string;
+                };
+                header?: never;
+                path: {
+                    /** @description The key of a flag */
+                    key: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                version: number;
+                                /** Format: date-time */
+                                changedAt: string;
+                                changedBy: string;
+                                note: string;
+                                revertedTo: number | null;
+                                /** @description What is other than in the version before */
+                                changes: string[];
+                                /** @description null: the flag was removed */
+                                definition: {
+                                    /** @enum {unknown} */
+                                    type: "boolean" | "string" | "number" | "json";
+                                    description: string;
+                                    enabled: boolean;
+                                    variants: {
+                                        [key: string]: unknown;
+                                    };
+                                    defaultVariant: string;
+                                    offVariant: string | null;
+                                    rules: {
+                                        description?: string;
+                                        targetingKeys?: string[];
+                                        attributes?: {
+                                            [key: string]: (string | number | boolean)[];
+                                        };
+                                        variant?: string;
+                                        split?: {
+                                            variant: string;
+                                            percentage: number;
+                                        }[];
+                                    }[];
+                                    salt: string;
+                                } | null;
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flags/{key}/revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a former version of a flag again, as a new version; also of one that was removed */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description ETag of the version that the change was made up for; where there is another one now, 412 is answered */
+                    "if-match"?: string;
+                };
+                path: {
+                    /** @description The key of a flag */
+                    key: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        version: number;
+                        /** @description Why; stands in the history and in the audit log */
+                        note?: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            key: string;
+                            version: number;
+                            /** @enum {unknown} */
+                            type: "boolean" | "string" | "number" | "json";
+                            description: string;
+                            enabled: boolean;
+                            variants: {
+                                [key: string]: unknown;
+                            };
+                            defaultVariant: string;
+                            offVariant: string | null;
+                            rules: {
+                                description?: string;
+                                targetingKeys?: string[];
+                                attributes?: {
+                                    [key: string]: (string | number | boolean)[];
+                                };
+                                variant?: string;
+                                split?: {
+                                    variant: string;
+                                    percentage: number;
+                                }[];
+                            }[];
+                            salt: string;
+                            /** Format: date-time */
+                            changedAt: string;
+                            changedBy: string;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flags/{key}/evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say what a flag comes out as, and why
+         * @description A flag of the tenant, or else one of the installation.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The key of a flag */
+                    key: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** @description Who it is */
+                        targetingKey?: string;
+                        attributes?: {
+                            [key: string]: unknown;
+                        };
+                    };
+                };
+            };
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            key: string;
+                            /** @description Left out where the default of the program holds */
+                            value?: unknown;
+                            variant: string | null;
+                            reason: string;
+                            errorCode?: string;
+                            errorMessage?: string;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flag-ruleset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Fetch all flags of the tenant, those of the installation included, to evaluate them elsewhere
+         * @description With `If-None-Match` and `waitSeconds` the answer comes as soon as something has changed, or is 304 when the time is over.
+         */
+        get: {
+            parameters: {
+                query?: {
+                    waitSeconds?: number;
+                };
+                header?: {
+                    "if-none-match"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @description Grows with every change */
+                            revision: number;
+                            flags: {
+                                [key: string]: {
+                                    /** @enum {unknown} */
+                                    type: "boolean" | "string" | "number" | "json";
+                                    description: string;
+                                    enabled: boolean;
+                                    variants: {
+                                        [key: string]: unknown;
+                                    };
+                                    defaultVariant: string;
+                                    offVariant: string | null;
+                                    rules: {
+                                        description?: string;
+                                        targetingKeys?: string[];
+                                        attributes?: {
+                                            [key: string]: (string | number | boolean)[];
+                                        };
+                                        variant?: string;
+                                        split?: {
+                                            variant: string;
+                                            percentage: number;
+                                        }[];
+                                    }[];
+                                    salt: string;
+                                };
+                            };
+                        };
+                    };
+                };
+                /** @description It is still as the ETag says */
+                304: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what operators can change while the product runs, and what holds now */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            items: {
+                                name: string;
+                                value: string | number;
+                                default: string | number;
+                                /** @description Whether an operator has set it; else the default holds */
+                                isChanged: boolean;
+                                /** @description 0 where it never was changed */
+                                version: number;
+                                /** @description The environment variable that gives the default */
+                                variable: string;
+                                description: string;
+                                unit?: string;
+                                minimum?: number;
+                                maximum?: number;
+                                choices?: string[];
+                            }[];
+                            nextCursor: string | null;
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a live setting */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Default Response */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            name: string;
+                            value: string | number;
+                            default: string | number;
+                            /** @description Whether an operator has set it; else the default holds */
+                            isChanged: boolean;
+                            /** @description 0 where it never was changed */
+                            version: number;
+                            /** @description The environment variable that gives the default */
+                            variable: string;
+                            description: string;
+                            unit?: string;
+                            minimum?: number;
+                            maximum?: number;
+                            choices?: string[];
+                        };
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
