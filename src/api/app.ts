@@ -24,6 +24,8 @@ import { registerDetectorRoutes } from './routes/detectors.ts'
 import { registerDetectRoutes } from './routes/detect.ts'
 import { registerEstimateRoutes } from './routes/estimate.ts'
 import { registerEventRoutes } from './routes/events.ts'
+import { registerFlagEvaluationRoutes } from './routes/flag-evaluation.ts'
+import { registerFlagRoutes } from './routes/flags.ts'
 import { registerExportRoutes } from './routes/export.ts'
 import { registerHealthRoutes } from './routes/health.ts'
 import { registerJobRoutes } from './routes/jobs.ts'
@@ -31,6 +33,7 @@ import { registerKeyRoutes } from './routes/keys.ts'
 import { acceptPointFormats, registerPointRoutes } from './routes/points.ts'
 import { registerQueryRoutes } from './routes/query.ts'
 import { registerSeriesRoutes } from './routes/series.ts'
+import { registerSettingRoutes } from './routes/settings.ts'
 import { registerWebhookRoutes } from './routes/webhook.ts'
 
 export interface AppOptions {
@@ -133,6 +136,9 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     registerEventRoutes(routes, store)
     registerKeyRoutes(routes, store)
     registerWebhookRoutes(routes, store, config.webhookPrivateAddresses)
+    registerFlagRoutes(routes, store)
+    registerFlagEvaluationRoutes(routes, store)
+    registerSettingRoutes(routes, store)
     registerDemoRoutes(routes, store)
     registerHealthRoutes(routes, store, metrics)
   })

@@ -8,6 +8,7 @@ export interface RequestOptions {
   readonly body?: unknown
   /** Sent as it is, with its media type. */
   readonly data?: { readonly bytes: Uint8Array; readonly type: string }
+  readonly headers?: Readonly<Record<string, string>>
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
 }
@@ -128,6 +129,7 @@ export class ApiClient {
           authorization: `Bearer ${this.#apiKey}`,
           accept: 'application/json, application/problem+json, text/event-stream',
           ...(type === undefined ? {} : { 'content-type': type }),
+          ...options.headers,
         },
         ...(body === undefined ? {} : { body: body as NonNullable<RequestInit['body']> }),
         signal: AbortSignal.any(signals.filter((signal) => signal !== undefined)),

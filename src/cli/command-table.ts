@@ -103,6 +103,16 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'API keys: list, create, revoke',
     load: async () => (await import('./commands/keys.ts')).registerKeys,
   },
+  flags: {
+    group: ADMINISTER,
+    summary: 'feature flags: list, create, set, roll out, revert, …',
+    load: async () => (await import('./commands/flags.ts')).registerFlags,
+  },
+  settings: {
+    group: ADMINISTER,
+    summary: 'settings that change without a restart: list, set, revert, …',
+    load: async () => (await import('./commands/settings.ts')).registerSettings,
+  },
   tenants: {
     group: ADMINISTER,
     summary: 'tenants of this installation: list, create',

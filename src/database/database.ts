@@ -6,7 +6,7 @@ import { cancelQuery } from './cancel-query.ts'
 import { establishCommit } from './commit-outcome.ts'
 import { CORE_DATABASE, type DatabaseLabel, isConnectionLoss, toNomalyError } from './database-errors.ts'
 import type { Committed, Freshness, Position } from './position.ts'
-import { watchStatements } from './slow-statements.ts'
+import { logSlowStatements } from './slow-statements.ts'
 
 export interface DatabaseOptions {
   readonly url: string
@@ -20,7 +20,7 @@ export interface DatabaseOptions {
   readonly statementTimeoutMs: number
   /** How long COMMIT may take before its outcome is looked up on another connection. */
   readonly commitTimeoutMs: number
-  /** Statements that take as long are logged; 0, or none, turns that off. Asked anew at each statement, as the other times are. */
+  /** Statements that take as long are logged; 0 turns it off. Asked anew at each statement, as the times above are. */
   readonly slowStatementMs?: number
   readonly log: (message: string) => void
 }
@@ -61,13 +61,7 @@ export class Database implements AsyncDisposable {
       maxLifetimeSeconds: 3600,
       keepAlive: true,
     })
-    this.#pool.on('connect', (client) =>
-      watchStatements(
-        client,
-        () => options.slowStatementMs ?? 0,
-        ({ ms, text }) => options.log(`A statement took ${ms} ms on the ${this.#label.name}: ${text}`),
-      ),
-    )
+    this.#pool.on('connect', (client) => logSlowStatements(client, options))
     // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
     this.#pool.on('error', (error) =>
       options.log(`An idle connection to the ${this.#label.name} broke: ${error.message}`),

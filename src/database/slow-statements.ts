@@ -1,26 +1,22 @@
 import type pg from 'pg'
 
-/** A statement that took longer than asked. */
-export interface SlowStatement {
-  readonly text: string
-  readonly ms: number
-}
-
 const MAX_TEXT = 500
 
+export interface SlowStatementOptions {
+  /** Asked anew at each statement; 0, or none, turns it off. */
+  readonly slowStatementMs?: number
+  readonly log: (message: string) => void
+}
+
 /**
- * Times what a connection is asked, and tells what took `thresholdMs()` or longer; 0 turns it off. Values are not told. COPY and cursors,
- * which take as long as their reader, are left out.
+ * Times what a connection is asked, and logs what took as long as the options say, or longer, without its values. COPY and cursors, which
+ * take as long as their reader, are left out.
  */
-export function watchStatements(
-  client: pg.PoolClient,
-  thresholdMs: () => number,
-  tell: (slow: SlowStatement) => void,
-): void {
+export function logSlowStatements(client: pg.PoolClient, options: SlowStatementOptions): void {
   type Ask = (...args: unknown[]) => unknown
   const ask = client.query.bind(client) as Ask
   const watched: Ask = (...args) => {
-    const limitMs = thresholdMs()
+    const limitMs = options.slowStatementMs ?? 0
     if (limitMs === 0) return ask(...args)
     const startedAt = performance.now()
     const answer = ask(...args)
@@ -30,7 +26,8 @@ export function watchStatements(
       const ms = performance.now() - startedAt
       if (ms < limitMs) return
       const text = (typeof query === 'string' ? query : query.text).replaceAll(/\s+/g, ' ').trim()
-      tell({ text: text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text, ms: Math.round(ms) })
+      const shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text
+      options.log(`A statement took ${Math.round(ms)} ms: ${shown}`)
     }
     answer.then(end, end)
     return answer

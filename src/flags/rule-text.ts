@@ -61,7 +61,9 @@ function formatCondition(name: string, values: readonly AttributeValue[], isSpec
 
 function formatValue(value: AttributeValue, isText: boolean): string {
   if (typeof value !== 'string') return String(value)
-  return isWord(value) && (isText || typeof readValue(value) === 'string') ? value : JSON.stringify(value)
+  return isWord(value) && (isText || typeof parseAttribute(value) === 'string')
+    ? value
+    : JSON.stringify(value)
 }
 
 function isWord(text: string): boolean {
@@ -87,7 +89,7 @@ function readLine(line: string): { conditions: Condition[]; outcome: string } {
       isQuoted: name.startsWith('"'),
       values: values
         .match(new RegExp(WORD, 'g'))!
-        .map((each) => readQuoted(line, each) ?? (isSpecial ? each : readValue(each))),
+        .map((each) => readQuoted(line, each) ?? (isSpecial ? each : parseAttribute(each))),
     })
     rest = rest.slice(whole.length)
   }
@@ -102,7 +104,8 @@ function readQuoted(line: string, text: string): string | undefined {
   }
 }
 
-function readValue(text: string): AttributeValue {
+/** The value that a word stands for: a number or a boolean where it looks like one. */
+export function parseAttribute(text: string): AttributeValue {
   if (text === 'true' || text === 'false') return text === 'true'
   const number = Number(text)
   return Number.isFinite(number) && String(number) === text ? number : text

@@ -21,6 +21,7 @@ export async function makeKnownThings(nomaly: TestNomaly, client: pg.Client): Pr
   const job = await post('/v1/jobs', { dataset: 'known', schedule: { kind: 'cron', cron: '0 0 1 1 *' } })
   const run = await post(`/v1/jobs/${job.id}/runs`, undefined)
   const key = await post('/v1/keys', { name: 'known', role: 'viewer' })
+  await post('/v1/flags', { key: 'known', enabled: true })
   await nomaly.request('PUT', '/v1/webhook', { body: { url: 'http://127.0.0.1:9/' } })
   // Findings are the worker's, and there is none here.
   const { rows } = await client.query<{ id: string }>(
@@ -41,6 +42,8 @@ export async function makeKnownThings(nomaly: TestNomaly, client: pg.Client): Pr
     anomalies: rows[0]!.id,
     detectors: detector.id,
     keys: key.id,
+    flags: 'known',
+    settings: 'log-level',
     backfills: backfill.id,
     parts: '1',
   }

@@ -8,6 +8,7 @@ export interface TenantThings {
   readonly runId: string
   readonly anomalyId: string
   readonly keyId: string
+  readonly flagKey: string
   /** One that takes parts, with part 1. */
   readonly backfillId: string
   /** Of each list that has one, by path. */
@@ -240,6 +241,34 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
   },
   'DELETE /v1/webhook': { needs: 'administer', calls: plain('/v1/webhook'), foreign: 'own' },
   'POST /v1/demo': { needs: 'write', calls: plain('/v1/demo'), foreign: 'own' },
+
+  'GET /v1/flags': { needs: 'read', calls: list('/v1/flags'), foreign: 'own' },
+  'POST /v1/flags': {
+    needs: 'administer',
+    calls: () => [{ path: '/v1/flags', body: { key: 'made-here' } }],
+    foreign: 'own',
+  },
+  'GET /v1/flags/:key': { needs: 'read', calls: one('flags', 'flagKey'), foreign: gone },
+  'PATCH /v1/flags/:key': {
+    needs: 'administer',
+    calls: one('flags', 'flagKey', '', { body: { enabled: false } }),
+    foreign: gone,
+  },
+  'GET /v1/flags/:key/history': { needs: 'read', calls: one('flags', 'flagKey', '/history'), foreign: gone },
+  'POST /v1/flags/:key/revert': {
+    needs: 'administer',
+    calls: one('flags', 'flagKey', '/revert', { body: { version: 1 } }),
+    foreign: gone,
+  },
+  'POST /v1/flags/:key/evaluate': {
+    needs: 'read',
+    calls: one('flags', 'flagKey', '/evaluate', { body: { targetingKey: 'ann' } }),
+    foreign: gone,
+  },
+  'DELETE /v1/flags/:key': { needs: 'administer', calls: one('flags', 'flagKey'), foreign: gone },
+  'GET /v1/flag-ruleset': { needs: 'read', calls: plain('/v1/flag-ruleset'), foreign: 'own' },
+  'GET /v1/settings': { needs: 'read', calls: plain('/v1/settings'), foreign: 'own' },
+  'GET /v1/settings/:name': { needs: 'read', calls: plain('/v1/settings/log-level'), foreign: 'own' },
 
   'GET /sign-in': { needs: 'public', calls: plain('/sign-in?token=link_x'), foreign: 'anyone' },
   'GET /healthz': { needs: 'public', calls: plain('/healthz'), foreign: 'anyone' },

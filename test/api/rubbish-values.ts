@@ -12,6 +12,8 @@ export interface KnownThings {
   readonly anomalies: string
   readonly detectors: string
   readonly keys: string
+  readonly flags: string
+  readonly settings: string
   /** One that takes parts, and the number of one that has come. */
   readonly backfills: string
   readonly parts: string

@@ -6,7 +6,7 @@ import { dumpTenant } from './tenant-rows.ts'
 
 /** Part of every name that {@link fillTenant} gives: nobody but that tenant may ever read it. */
 export const SECRET = 'nightingale'
-const LISTS = ['/v1/datasets', '/v1/detectors', '/v1/jobs', '/v1/anomalies', '/v1/audit']
+const LISTS = ['/v1/datasets', '/v1/detectors', '/v1/jobs', '/v1/anomalies', '/v1/audit', '/v1/flags']
 
 /** Gives a tenant one of everything, through the API, and waits until nothing moves any more. */
 export async function fillTenant(
@@ -41,8 +41,15 @@ export async function fillTenant(
   const anomaly = await eventually(async () => (await get('/v1/anomalies')).items[0])
   const apiKey = await post('/v1/keys', { name: `${SECRET} key`, role: 'viewer' })
   await nomaly.request('PUT', '/v1/webhook', { key, body: { url: `http://127.0.0.1:1/${SECRET}-hook` } })
+  const flagKey = `${SECRET}-flag`
+  await post('/v1/flags', {
+    key: flagKey,
+    enabled: true,
+    rules: [{ targetingKeys: [`${SECRET}-user`], variant: 'on' }],
+  })
   // A second of each, so that lists have a second page and give a cursor out.
   await post('/v1/datasets', { name: `${SECRET}-more` })
+  await post('/v1/flags', { key: `${SECRET}-other` })
   await post('/v1/jobs', {
     dataset: dataset.id,
     name: `${SECRET} paused`,
@@ -73,6 +80,7 @@ export async function fillTenant(
     runId: anomaly.runId,
     anomalyId: anomaly.id,
     keyId: apiKey.id,
+    flagKey,
     backfillId,
     cursor: (path) => cursors.get(path) ?? '',
   }

@@ -2,6 +2,7 @@ import { type TSchema, Type } from 'typebox'
 import { DATASET_NAME } from '../../datasets/dataset.ts'
 import type { PageRequest } from '../../database/paging.ts'
 import { invalidField } from '../../errors.ts'
+import { FLAG_KEY } from '../../flags/flag.ts'
 import { POINT_LIMITS } from '../../metrics/metrics-engine.ts'
 
 /** RFC 9457. */
@@ -37,12 +38,21 @@ export const PATTERN_MEANINGS: ReadonlyMap<string, string> = new Map([
     DATASET_NAME.source,
     'must be 1 to 100 letters, digits, dots, dashes and underscores, start with a letter or digit, and not be a UUID',
   ],
+  [
+    FLAG_KEY.source,
+    'must be 1 to 100 lower-case letters, digits, dots, dashes and underscores, and start with a letter or digit',
+  ],
 ])
 
 export const Uuid = Type.String({
   pattern: UUID_PATTERN,
   maxLength: 36,
   description: 'A UUID',
+})
+export const FlagKey = Type.String({
+  pattern: FLAG_KEY.source,
+  maxLength: 100,
+  description: 'The key of a flag',
 })
 export const Time = Type.String({ format: 'date-time' })
 export const NullableTime = Type.Union([Time, Type.Null()])
