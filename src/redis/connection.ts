@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeRedis, parseRedisUrl, type RedisAddress } from './address.ts'
+import type { LinkOptions } from './client.ts'
+import type { RedisCommands } from './commands.ts'
 import { LinkKeeper } from './link-keeper.ts'
-import type { LinkOptions, RedisCommands } from './link.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Tracking, type RedisTracking } from './tracking.ts'
 
-export type { RedisCommands } from './link.ts'
+export type { RedisCommands } from './commands.ts'
 export type { RedisTracking } from './tracking.ts'
 
 /** One Redis: a single server, the master of Sentinels or a Cluster, which may be away at any time. */

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from './backoff.ts'
 import { Gate } from './gate.ts'
-import { openLink, within, type Link, type LinkOptions, type RedisCommands } from './link.ts'
+import type { LinkOptions } from './client.ts'
+import type { RedisCommands } from './commands.ts'
+import { openLink, type Link } from './link.ts'
 import { RedisUnavailable } from './unavailable.ts'
+import { within } from './within.ts'
 
 const BEAT_MS = 1_000
 /** Probes that may fail before the connection is given up for a new one. */

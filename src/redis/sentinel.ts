@@ -1,7 +1,8 @@
 import { createClient } from 'redis'
 import { NomalyError } from '../errors.ts'
 import { tlsOptions, type RedisAddress, type RedisNode } from './address.ts'
-import { closeClient, within } from './link.ts'
+import { closeClient } from './client.ts'
+import { within } from './within.ts'
 
 type SentinelAddress = Extract<RedisAddress, { kind: 'sentinel' }>
 

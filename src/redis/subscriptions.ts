@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrorReply } from 'redis'
 import type { RedisNode } from './address.ts'
 import { backoffMs } from './backoff.ts'
-import { closeClient, ended, openClient, within, type LinkOptions, type RedisClient } from './link.ts'
+import { closeClient, ended, openClient, type LinkOptions, type RedisClient } from './client.ts'
 import { findMaster, isReplaced } from './sentinel.ts'
+import { within } from './within.ts'
 
 const BEAT_MS = 1_000
 const FIRST_WAIT_MS = 1_000
@@ -12,6 +14,7 @@ interface Subscription {
   readonly listener: (message: string) => void
   readonly onReconnect: () => void
   isHeard: boolean
+  readonly firstHeard: PromiseWithResolvers<void>
   /** Its caller was told that it stands, and it does not: when it does, there was a gap. */
   isMissed: boolean
 }
@@ -25,6 +28,7 @@ export class Subscriptions implements AsyncDisposable {
   #client: RedisClient | undefined
   #running: Promise<void> | undefined
   #attempts = 0
+  #refusal: string | undefined
 
   constructor(options: Omit<LinkOptions, 'signal'>, log: (message: string) => void) {
     this.#options = { ...options, signal: this.#closing.signal }
@@ -43,20 +47,20 @@ export class Subscriptions implements AsyncDisposable {
       listener: (message) => this.#guard(() => listener(message)),
       onReconnect: () => this.#guard(onReconnect),
       isHeard: false,
+      firstHeard: Promise.withResolvers(),
       isMissed: false,
     }
     this.#subscriptions.add(subscription)
-    if (this.#client !== undefined) await this.#hear(this.#client, subscription).catch(() => {})
+    const client = this.#client
+    // Where that fails, the next connection tries again.
+    if (client !== undefined) await this.#hear(client, subscription).catch(() => closeClient(client))
     this.#running ??= this.#keepConnected()
-    const deadline = performance.now() + FIRST_WAIT_MS
-    while (!subscription.isHeard && performance.now() < deadline && !this.#closing.signal.aborted)
-      await sleep(5)
+    await within(subscription.firstHeard.promise, FIRST_WAIT_MS, this.#closing.signal).catch(() => {})
     if (!subscription.isHeard) subscription.isMissed = true
     return async () => {
       this.#subscriptions.delete(subscription)
-      const client = this.#client
-      if (client === undefined) return
-      await within(client.unsubscribe(channel, subscription.listener), FIRST_WAIT_MS).catch(() => {})
+      const unsubscribed = this.#client?.unsubscribe(channel, subscription.listener)
+      if (unsubscribed !== undefined) await within(unsubscribed, FIRST_WAIT_MS).catch(() => {})
     }
   }
 
@@ -74,8 +78,9 @@ export class Subscriptions implements AsyncDisposable {
         const client = await openClient(this.#options, node)
         await this.#serve(client, node)
         failures = 0
-      } catch {
-        // The shared connection tells that Redis is away.
+      } catch (error) {
+        // That Redis is away is told by the shared connection; that a channel is refused is known here alone.
+        if (error instanceof ErrorReply) this.#sayRefused(error.message)
       }
       await sleep(backoffMs(failures), undefined, { signal }).catch(() => {})
     }
@@ -114,6 +119,7 @@ export class Subscriptions implements AsyncDisposable {
     await within(client.subscribe(channel, listener), this.#options.connectTimeoutMs)
     if (subscription.isHeard) return
     subscription.isHeard = true
+    subscription.firstHeard.resolve()
     if (subscription.isMissed) subscription.onReconnect()
     subscription.isMissed = false
   }
@@ -129,6 +135,12 @@ export class Subscriptions implements AsyncDisposable {
       )
       if (!isThere || (await isReplaced(address, node, this.#options))) closeClient(client)
     }
+  }
+
+  #sayRefused(reason: string): void {
+    if (this.#refusal === reason) return
+    this.#refusal = reason
+    this.#log(`Redis refuses a subscription: ${reason}`)
   }
 
   #guard(work: () => void): void {

@@ -1,6 +1,7 @@
 import { BasicPooledClientSideCache } from 'redis'
+import type { LinkOptions } from './client.ts'
+import type { RedisCommands } from './commands.ts'
 import { LinkKeeper } from './link-keeper.ts'
-import type { LinkOptions, RedisCommands } from './link.ts'
 import { RedisUnavailable } from './unavailable.ts'
 
 /** A connection on which what was read is kept in this process until the server says that it changed. */
