@@ -38,6 +38,9 @@ export interface MoveSide {
   ): Promise<void>
   /** Gives the tables to the application, or takes them away from processes that do not know yet that they are no longer kept up to date. */
   open(connection: Connection, isOpen: boolean): Promise<void>
-  /** Drops all points, roll-ups and marks; false where something of it is still in use, and has to be dropped later. */
-  clear(): Promise<boolean>
+  /**
+   * Drops all points, roll-ups and marks, and leaves the tables open or closed; false where something of it is still in use, and has to be
+   * dropped later.
+   */
+  clear(then: 'open' | 'closed'): Promise<boolean>
 }

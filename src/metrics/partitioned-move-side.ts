@@ -61,11 +61,12 @@ export class PartitionedMoveSide implements MoveSide {
     await connection.query('select metrics.open_partitioned($1)', [isOpen])
   }
 
-  async clear(): Promise<boolean> {
+  async clear(then: 'open' | 'closed'): Promise<boolean> {
     let left = 0
     // A transaction for each class: every table that is dropped holds locks until the end.
     for (const retention of RETENTION_CLASSES) {
       const { value } = await this.#database.transaction({ role: 'nomaly_system' }, async (connection) => {
+        // To be emptied they have to be open, to nobody else as long as this is not committed.
         await this.open(connection, true)
         await connection.query("select metrics.drop_partitions($1, 'infinity')", [retention])
         await connection.query(`delete from ${this.relations.late(retention)}`)
@@ -77,6 +78,7 @@ export class PartitionedMoveSide implements MoveSide {
           'select count(*)::int4 as count from metrics.partitions where retention = $1',
           [retention],
         )
+        if (then === 'closed') await this.open(connection, false)
         return row!.count
       })
       left += value

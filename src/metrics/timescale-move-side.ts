@@ -84,12 +84,13 @@ export class TimescaleMoveSide implements MoveSide {
     )
   }
 
-  async clear(): Promise<boolean> {
+  async clear(then: 'open' | 'closed'): Promise<boolean> {
     const { relations } = this
     try {
       // A transaction for each class: every chunk that is dropped holds locks until the end.
       for (const retention of RETENTION_CLASSES)
         await this.#database.transaction({ role: 'nomaly_system' }, async (connection) => {
+          // To be emptied they have to be open, to nobody else as long as this is not committed.
           await this.open(connection, true)
           await connection.query("set local lock_timeout = '1s'")
           await lockRollUps(connection, retention, 'wait')
@@ -102,6 +103,7 @@ export class TimescaleMoveSide implements MoveSide {
             `update ${relations.state} set closing_until = '-infinity', closed_until = '-infinity' where retention = $1`,
             [retention],
           )
+          if (then === 'closed') await this.open(connection, false)
         })
       this.#chunks.forgetAll()
       return true

@@ -18,7 +18,7 @@ export async function beginMove(
 ): Promise<void> {
   await forgetMove(database)
   // Of a move that was given up.
-  if (!(await target.clear()))
+  if (!(await target.clear('open')))
     throw new NomalyError('conflict', `The tables of ${to} are in use by somebody.`, {
       hint: 'Look for long queries in pg_stat_activity, and try again.',
     })
@@ -40,14 +40,12 @@ export async function clearFormer(
   const read = { role: 'nomaly_system', freshness: 'latest', signal } as const
   if (!(await database.read(read, (connection) => former.exists(connection)))) return true
   for (let attempt = 1; attempt <= CLEAR_ATTEMPTS; attempt++) {
-    if (await former.clear()) {
-      await database.transaction({ role: 'nomaly_system' }, (connection) => former.open(connection, false))
+    if (await former.clear('closed')) {
       await forgetMove(database)
       return true
     }
     await sleep(500, undefined, { signal })
   }
-  await database.transaction({ role: 'nomaly_system' }, (connection) => former.open(connection, false))
   return false
 }
 

@@ -109,7 +109,7 @@ export async function cancelMove({
       connection.query('update metrics.engine set moving_to = null, moving_until = null'),
     )
     await awaitChanges(database)
-    await sides[movingTo].clear()
+    await sides[movingTo].clear('closed')
     await forgetMove(database)
     return true
   })
