@@ -163,13 +163,17 @@ describe('roles', () => {
       url,
       `select n.nspname as schema, array_agg(distinct r.rolname::text) as owners from pg_class c
        join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
-       where n.nspname in ('nomaly', 'metrics', 'pgboss') and c.relname <> 'anomaly_metrics' group by 1 order by 1`,
+       where n.nspname in ('nomaly', 'metrics', 'pgboss') and c.relname not like 'anomaly\\_metrics%' group by 1 order by 1`,
     )
     const views = await ask(
       url,
-      `select viewname as name, viewowner as owner from pg_views where schemaname in ('nomaly', 'metrics')`,
+      `select viewname as name, viewowner as owner from pg_views where schemaname in ('nomaly', 'metrics') order by 1`,
     )
-    expect(views).toEqual([{ name: 'anomaly_metrics', owner: 'nomaly_system' }])
+    expect(views).toEqual([
+      { name: 'anomaly_metrics', owner: 'nomaly_system' },
+      { name: 'anomaly_metrics_partitioned', owner: 'nomaly_system' },
+      { name: 'sql_points_partitioned', owner: 'nomaly_owner' },
+    ])
     await expect(ask(url, 'set role nomaly_system; create table metrics.mine (x int)')).rejects.toThrow(
       'permission denied',
     )
