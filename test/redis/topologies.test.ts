@@ -2,9 +2,12 @@ import { expect, test, vi } from 'vitest'
 
 import { openRedis, type Redis } from '../../src/redis/connection.ts'
 import { startTestCluster } from '../support/redis-cluster.ts'
+import { findOnPath } from '../support/redis-programs.ts'
 import { startTestRedis, startTestSentinel } from '../support/redis.ts'
 
 const TIMEOUT_MS = 500
+/** Of an ACL user, as the guide on running it gives them. */
+const RIGHTS = '+@read +@write +@scripting +@pubsub +@connection +info'.split(' ')
 const PATIENCE = { timeout: 20_000, interval: 20 }
 
 async function open(url: string, log: string[] = []): Promise<Redis> {
@@ -16,9 +19,24 @@ async function open(url: string, log: string[] = []): Promise<Redis> {
   })
 }
 
+const valkey = await findOnPath('valkey')
+
+test.skipIf(valkey === undefined)(
+  'a Valkey (skipped where there is no valkey-server on the PATH)',
+  async () => {
+    await using server = await startTestRedis({ program: valkey! })
+    await using redis = await open(server.url)
+    expect(redis.runId).toMatch(/^[0-9a-f]{40}$/)
+    expect(await redis.command((client) => client.set('a', '1'))).toBe('OK')
+    await using tracking = redis.track({ maxEntries: 10 })
+    await vi.waitFor(async () => expect(await tracking.read((client) => client.get('a'))).toBe('1'), PATIENCE)
+    await server.send(['SET', 'a', '2'])
+    await vi.waitFor(async () => expect(await tracking.read((client) => client.get('a'))).toBe('2'), PATIENCE)
+  },
+)
+
 test('a password, and an ACL user with few rights', async () => {
-  const commands = '+@read +@write +@scripting +@pubsub +@connection +info -@admin'.split(' ')
-  const acl = ['--user', 'nomaly', 'on', '>se:cr@et', '~nomaly:*', '&nomaly:*', ...commands]
+  const acl = ['--user', 'nomaly', 'on', '>se:cr@et', '~nomaly:*', '&nomaly:*', ...RIGHTS]
   await using server = await startTestRedis({ arguments: [...acl, '--requirepass', 'other'] })
   await using redis = await open(`redis://nomaly:se%3Acr%40et@127.0.0.1:${server.port}`)
   expect(await redis.command((client) => client.set('nomaly:a', '1'))).toBe('OK')
@@ -93,7 +111,8 @@ test('TLS: a certificate that nobody known has signed is refused', async () => {
 })
 
 test('Sentinel: the master is found, and after its death the replica that took over, under another run id', async () => {
-  const arguments_ = ['--requirepass', 'data', '--masterauth', 'data']
+  const user = ['--user', 'nomaly', 'on', '>secret', '~*', '&*', ...RIGHTS, '+role']
+  const arguments_ = ['--requirepass', 'data', '--masterauth', 'data', ...user]
   await using master = await startTestRedis({ arguments: arguments_ })
   await using replica = await startTestRedis({
     arguments: [...arguments_, '--replicaof', '127.0.0.1', String(master.port)],
@@ -103,7 +122,7 @@ test('Sentinel: the master is found, and after its death the replica that took o
     lines: ['sentinel auth-pass main data', 'requirepass watch'],
   })
   const query = '?sentinel-password=watch'
-  const url = `redis+sentinel://:data@127.0.0.1:1,127.0.0.1:${sentinel.port}/main/0${query}`
+  const url = `redis+sentinel://nomaly:secret@127.0.0.1:1,127.0.0.1:${sentinel.port}/main/0${query}`
   const log: string[] = []
   await using redis = await open(url, log)
   await vi.waitFor(() => expect(redis.isUp).toBe(true), PATIENCE)
@@ -144,9 +163,11 @@ test('Sentinel: a name that none of them knows is said', async () => {
 })
 
 test('Cluster: keys on every master, scripts on keys of one tag, publishing, and a master that is killed and comes back', async () => {
-  await using cluster = await startTestCluster(3)
+  const rights = [...RIGHTS, '+cluster|slots', '+cluster|info']
+  const user = ['--user', 'nomaly', 'on', '>secret', '~*', '&*', ...rights]
+  await using cluster = await startTestCluster(3, user)
   const log: string[] = []
-  await using redis = await open(cluster.url, log)
+  await using redis = await open(cluster.url.replace('//', '//nomaly:secret@'), log)
   await vi.waitFor(() => expect(redis.isUp).toBe(true), PATIENCE)
   expect(redis.runId.split(',')).toHaveLength(3)
   for (let i = 0; i < 30; i++) await redis.command((client) => client.set(`key-${i}`, String(i)))

@@ -11,12 +11,12 @@ export interface TestCluster extends AsyncDisposable {
 }
 
 /** Starts a Cluster of masters without replicas, among which the slots are shared evenly. */
-export async function startTestCluster(size: number): Promise<TestCluster> {
+export async function startTestCluster(size: number, further: readonly string[] = []): Promise<TestCluster> {
   await using stack = new AsyncDisposableStack()
   const masters: TestRedis[] = []
   const cluster = 'cluster-enabled yes cluster-config-file nodes.conf cluster-node-timeout 2000'.split(' ')
   const settings = cluster.map((word, index) => (index % 2 === 0 ? `--${word}` : word))
-  for (let i = 0; i < size; i++) masters.push(stack.use(await startNode(settings)))
+  for (let i = 0; i < size; i++) masters.push(stack.use(await startNode([...settings, ...further])))
   for (const [index, master] of masters.entries()) {
     const from = Math.floor((index * SLOTS) / size)
     const to = Math.floor(((index + 1) * SLOTS) / size) - 1
