@@ -51,7 +51,7 @@ describe('rights', () => {
     const tenant = randomUUID()
     await fixture.engine.append({ tenantId: tenant }, batch([WORKLOAD_NOW_MS]))
     expect(rows.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['metrics.latest_points', 'metrics.points_week']),
+      expect.arrayContaining(['metrics.points_forever', 'metrics.points_week']),
     )
     for (const { name } of rows)
       for (const statement of [`select from ${name}`, `delete from ${name}`, `truncate ${name}`]) {
