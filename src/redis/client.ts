@@ -18,22 +18,29 @@ export interface LinkOptions {
   readonly signal: AbortSignal
 }
 
-/** A client of one server that connects once: when that is over, it does not come back. */
-export async function openClient(options: LinkOptions, node: RedisNode): Promise<RedisClient> {
+/** A client that is connected once, and does not come back. */
+export interface OpenClient {
+  readonly client: RedisClient
+  /** Resolves when the connection is over, with the reason. */
+  readonly over: Promise<Error>
+}
+
+/** Connects to one server. @throws Error of the driver. */
+export async function openClient(options: LinkOptions, node: RedisNode): Promise<OpenClient> {
   const client = makeClient(options, node)
   // An error without a listener would end the process; every one is also the end of the connection, or a rejection.
   client.on('error', () => {})
+  const over = ended(client)
   try {
     await within(client.connect(), options.connectTimeoutMs, options.signal)
-    return client
+    return { client, over }
   } catch (error) {
     closeClient(client)
     throw error
   }
 }
 
-/** Resolves when a client is over, with the reason. */
-export async function ended(client: RedisClient): Promise<Error> {
+async function ended(client: RedisClient): Promise<Error> {
   const over = new AbortController()
   const { signal } = over
   try {

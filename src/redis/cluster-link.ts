@@ -35,7 +35,7 @@ class ClusterLink implements Link {
     try {
       await within(this.#cluster.connect(), this.#options.connectTimeoutMs, this.#options.signal)
       this.#cluster.on('node-ready', () => this.#doubt())
-      await within(this.#readRunIds(), this.#options.connectTimeoutMs)
+      await within(this.probe(), this.#options.connectTimeoutMs)
     } catch (error) {
       this.close()
       throw error

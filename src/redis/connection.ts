@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describeRedis, parseRedisUrl, type RedisAddress } from './address.ts'
+import { describeRedis, parseRedisUrl, tlsOptions, type RedisAddress } from './address.ts'
 import type { LinkOptions } from './client.ts'
 import type { RedisCommands } from './commands.ts'
+import { guard } from './guard.ts'
 import { LinkKeeper } from './link-keeper.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Tracking, type RedisTracking } from './tracking.ts'
@@ -56,7 +57,10 @@ const QUEUE_LENGTH = 10_000
  * @throws NomalyError `invalid_input` that names what is wrong with the address.
  */
 export async function openRedis(options: RedisOptions): Promise<Redis> {
-  const redis = new Connection(options, parseRedisUrl(options.url))
+  const address = parseRedisUrl(options.url)
+  // A file that is not there now is an error of who set it; one that goes missing later is not.
+  tlsOptions(address.tls)
+  const redis = new Connection(options, address)
   await Promise.race([redis.firstAttempt, sleep(FIRST_WAIT_MS, undefined, { ref: false })])
   return redis
 }
@@ -123,7 +127,13 @@ class Connection implements Redis {
 
   track({ maxEntries }: { maxEntries: number }): RedisTracking {
     const link = { ...this.#link, clientName: `${this.#link.clientName}-tracking` }
-    const tracking = new Tracking({ link, timeoutMs: this.#timeoutMs, maxEntries, main: this })
+    const tracking = new Tracking({
+      link,
+      timeoutMs: this.#timeoutMs,
+      maxEntries,
+      main: this,
+      log: this.#log,
+    })
     this.#trackings.add(tracking)
     return tracking
   }
@@ -142,6 +152,6 @@ class Connection implements Redis {
     // The first connection is nothing to speak of.
     else if (this.#wasUp !== undefined) this.#log(`Redis at ${this.#name} answers again.`)
     this.#wasUp = isUp
-    for (const listener of this.#listeners) listener(isUp)
+    for (const listener of this.#listeners) guard(this.#log, () => listener(isUp))
   }
 }

@@ -31,8 +31,8 @@ export class Gate {
   run<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     signal?.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const startedAt = performance.now()
     let isOver = false
+    let isSlow = false
     const end = (): boolean => {
       if (isOver) return false
       isOver = true
@@ -43,14 +43,19 @@ export class Gate {
     }
     const letGo = (error: RedisUnavailable): void => void (end() && reject(error))
     const abandon = (): void => void (end() && reject(signal!.reason as Error))
-    // What arrived while this process was busy with something else is read before the answer is called late.
-    const timer = setTimeout(() => setImmediate(() => this.#late(letGo)), this.#timeoutMs)
+    // What arrived while this process was busy with something else is read before an answer is called slow, or late.
+    const half = (next: () => void): NodeJS.Timeout =>
+      setTimeout(() => setImmediate(() => isOver || next()), this.#timeoutMs / 2)
+    let timer = half(() => {
+      isSlow = true
+      timer = half(() => this.#late(letGo))
+    })
     this.#waiting.add(letGo)
     signal?.addEventListener('abort', abandon, { once: true })
     start(work).then(
       (value) => {
         if (!end()) return
-        if (performance.now() - startedAt > this.#timeoutMs / 2) this.#fail('it answers slowly')
+        if (isSlow) this.#fail('it answers slowly')
         resolve(value)
       },
       (error: unknown) => {
@@ -68,7 +73,6 @@ export class Gate {
   }
 
   #late(letGo: (error: RedisUnavailable) => void): void {
-    if (!this.#waiting.has(letGo)) return
     const error = new RedisUnavailable('slow', `Redis did not answer within ${this.#timeoutMs} ms.`)
     letGo(error)
     this.#fail(`no answer within ${this.#timeoutMs} ms`, error)
@@ -82,6 +86,7 @@ export class Gate {
     const verdict = judgeError(error)
     if (verdict === 'command') return error
     const message = (error as Error).message
+    if (verdict === 'changed') return new RedisUnavailable('changed', `Keys are moving: ${message}`, error)
     if (verdict === 'full') return new RedisUnavailable('full', `Redis takes no writes: ${message}`, error)
     this.#fail(message)
     return new RedisUnavailable('down', `Redis is away: ${message}`, error)

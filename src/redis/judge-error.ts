@@ -12,9 +12,11 @@ import {
 } from 'redis'
 
 /** Replies by which a server says that it does not serve now, whoever asks. */
-const NOT_SERVING = /^(?:LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|TRYAGAIN|BUSY|NOAUTH)\b/
+const NOT_SERVING = /^(?:LOADING|MASTERDOWN|CLUSTERDOWN|BUSY|NOAUTH)\b/
 /** Replies by which it refuses writes, and still serves reads. */
-const NOT_WRITING = /^(?:OOM|MISCONF|NOREPLICAS)\b/
+const NOT_WRITING = /^(?:OOM|MISCONF|NOREPLICAS|READONLY)\b/
+/** Replies by which a Cluster says that keys are on their way from one master to another. */
+const MOVING = /^(?:TRYAGAIN)\b/
 
 const OF_CONNECTION = [
   ClientClosedError,
@@ -28,11 +30,12 @@ const OF_CONNECTION = [
   SocketTimeoutError,
 ]
 
-/** What an error of a command says: something about the command, that the server takes no writes, or that it is not there. */
-export function judgeError(error: unknown): 'command' | 'full' | 'down' {
+/** What an error of a command says: something about the command, that the server takes no writes, that keys move, or that it is not there. */
+export function judgeError(error: unknown): 'command' | 'full' | 'changed' | 'down' {
   if (!(error instanceof Error)) return 'command'
   if (error instanceof ErrorReply) {
     if (NOT_WRITING.test(error.message)) return 'full'
+    if (MOVING.test(error.message)) return 'changed'
     return NOT_SERVING.test(error.message) ? 'down' : 'command'
   }
   const isSystem = typeof (error as NodeJS.ErrnoException).syscall === 'string'

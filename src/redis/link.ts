@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisNode } from './address.ts'
-import { closeClient, ended, openClient, readRunId, type LinkOptions, type RedisClient } from './client.ts'
+import { closeClient, openClient, readRunId, type LinkOptions, type RedisClient } from './client.ts'
 import { openCluster } from './cluster-link.ts'
 import type { RedisCommands } from './commands.ts'
 import { findMaster, isReplaced } from './sentinel.ts'
@@ -25,19 +25,24 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const { address } = options
   if (address.kind === 'cluster') return await openCluster(options)
   const node = address.kind === 'sentinel' ? await findMaster(address, options) : address.nodes[0]!
-  const client = await openClient(options, node)
+  const { client, over } = await openClient(options, node)
+  const { promise: closed, resolve } = Promise.withResolvers<Error>()
+  const close = (reason: string): void => {
+    closeClient(client)
+    resolve(new Error(reason))
+  }
   try {
     const runId = await within(readRunId(client), options.connectTimeoutMs)
-    if (address.kind === 'sentinel') {
-      await within(requireMaster(client), options.connectTimeoutMs)
-      void watchMaster(client, options, node)
-    }
+    if (address.kind === 'sentinel') await within(requireMaster(client), options.connectTimeoutMs)
+    // One that is still loading its data answers much, but not this.
+    await within(client.ping(), options.connectTimeoutMs)
+    if (address.kind === 'sentinel') void watchMaster(client, options, node, close)
     return {
       commands: client,
       runId,
-      ended: ended(client),
+      ended: Promise.race([over, closed]),
       probe: async () => void (await client.ping()),
-      close: () => closeClient(client),
+      close: () => close('The connection was closed.'),
     }
   } catch (error) {
     closeClient(client)
@@ -46,11 +51,17 @@ export async function openLink(options: LinkOptions): Promise<Link> {
 }
 
 /** Ends the connection to a master that is one no longer. */
-async function watchMaster(client: RedisClient, options: LinkOptions, node: RedisNode): Promise<void> {
+async function watchMaster(
+  client: RedisClient,
+  options: LinkOptions,
+  node: RedisNode,
+  close: (reason: string) => void,
+): Promise<void> {
   const { address, signal } = options
-  while (client.isOpen) {
+  while (client.isOpen && !signal.aborted) {
     await sleep(MASTER_CHECK_MS, undefined, { signal }).catch(() => {})
-    if (client.isOpen && (await isReplaced(address, node, options))) closeClient(client)
+    if (client.isOpen && (await isReplaced(address, node, options)))
+      close('the Sentinels name another master')
   }
 }
 

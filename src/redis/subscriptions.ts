@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrorReply } from 'redis'
 import type { RedisNode } from './address.ts'
 import { backoffMs } from './backoff.ts'
-import { closeClient, ended, openClient, type LinkOptions, type RedisClient } from './client.ts'
+import { closeClient, openClient, type LinkOptions, type OpenClient, type RedisClient } from './client.ts'
+import { guard } from './guard.ts'
 import { findMaster, isReplaced } from './sentinel.ts'
 import { within } from './within.ts'
 
@@ -43,9 +44,8 @@ export class Subscriptions implements AsyncDisposable {
   ): Promise<() => Promise<void>> {
     const subscription: Subscription = {
       channel,
-      // What a listener throws must not reach the driver, which would take it for a broken connection.
-      listener: (message) => this.#guard(() => listener(message)),
-      onReconnect: () => this.#guard(onReconnect),
+      listener: (message) => guard(this.#log, () => listener(message)),
+      onReconnect: () => guard(this.#log, onReconnect),
       isHeard: false,
       firstHeard: Promise.withResolvers(),
       isMissed: false,
@@ -75,8 +75,7 @@ export class Subscriptions implements AsyncDisposable {
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         const node = await this.#chooseNode()
-        const client = await openClient(this.#options, node)
-        await this.#serve(client, node)
+        await this.#serve(await openClient(this.#options, node), node)
         failures = 0
       } catch (error) {
         // That Redis is away is told by the shared connection; that a channel is refused is known here alone.
@@ -94,8 +93,7 @@ export class Subscriptions implements AsyncDisposable {
   }
 
   /** Hears until the connection is over. */
-  async #serve(client: RedisClient, node: RedisNode): Promise<void> {
-    const over = ended(client)
+  async #serve({ client, over }: OpenClient, node: RedisNode): Promise<void> {
     const stop = new AbortController()
     try {
       if (this.#closing.signal.aborted) return
@@ -141,13 +139,5 @@ export class Subscriptions implements AsyncDisposable {
     if (this.#refusal === reason) return
     this.#refusal = reason
     this.#log(`Redis refuses a subscription: ${reason}`)
-  }
-
-  #guard(work: () => void): void {
-    try {
-      work()
-    } catch (error) {
-      this.#log(`A listener of Redis failed: ${(error as Error).message}`)
-    }
   }
 }

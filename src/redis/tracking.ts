@@ -1,6 +1,7 @@
 import { BasicPooledClientSideCache } from 'redis'
 import type { LinkOptions } from './client.ts'
 import type { RedisCommands } from './commands.ts'
+import { guard } from './guard.ts'
 import { LinkKeeper } from './link-keeper.ts'
 import { RedisUnavailable } from './unavailable.ts'
 
@@ -20,6 +21,7 @@ export interface TrackingOptions {
   readonly link: Omit<LinkOptions, 'signal' | 'clientSideCache'>
   readonly timeoutMs: number
   readonly maxEntries: number
+  readonly log: (message: string) => void
   /** The shared connection: what that one cannot reach is not answered from here either. */
   readonly main: { readonly isUp: boolean; readonly runId: string }
 }
@@ -28,10 +30,13 @@ export class Tracking implements RedisTracking {
   readonly #main: TrackingOptions['main']
   readonly #cache: BasicPooledClientSideCache
   readonly #keeper: LinkKeeper
+  readonly #log: (message: string) => void
+  #wasUp = false
   readonly #listeners = new Set<(key: string | null) => void>()
 
-  constructor({ link, timeoutMs, maxEntries, main }: TrackingOptions) {
+  constructor({ link, timeoutMs, maxEntries, main, log }: TrackingOptions) {
     this.#main = main
+    this.#log = log
     this.#cache = new BasicPooledClientSideCache({ maxEntries, recordStats: false })
     this.#cache.on('invalidate', (key: string | Buffer | null) => this.#tell(key))
     const options = { ...link, clientSideCache: this.#cache }
@@ -56,12 +61,16 @@ export class Tracking implements RedisTracking {
 
   /** While the connection was away, so were the notices. */
   #forget(): void {
-    if (this.#keeper.isUp) return
+    const { isUp } = this.#keeper
+    if (this.#wasUp === isUp) return
+    this.#wasUp = isUp
+    if (isUp) return
     this.#cache.clear()
     this.#tell(null)
   }
 
   #tell(key: string | Buffer | null): void {
-    for (const listener of this.#listeners) listener(key === null ? null : key.toString())
+    const name = key === null ? null : key.toString()
+    for (const listener of this.#listeners) guard(this.#log, () => listener(name))
   }
 }
