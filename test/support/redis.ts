@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -215,6 +216,16 @@ export class TestRedis implements AsyncDisposable {
 /** Starts a Redis server of a test's own. */
 export function startTestRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
   return TestRedis.start(options)
+}
+
+/** A server for a conformance suite, which asks nothing of it but that it is one: that of `REDIS_URL`, or one of its own. */
+export async function startSuiteRedis(): Promise<{ url: string; prefix: string } & AsyncDisposable> {
+  // What a suite leaves behind on a server of somebody's own is told apart by this, and expires.
+  const prefix = `nomaly-test-${randomBytes(4).toString('hex')}:`
+  const url = process.env['REDIS_URL']
+  if (url !== undefined) return { url, prefix, [Symbol.asyncDispose]: () => Promise.resolve() }
+  const server = await startTestRedis()
+  return { url: server.url, prefix, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
 }
 
 /** A Sentinel that watches one master under the name `main`, alone, and fails over after `downAfterMs`. */
