@@ -12,6 +12,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   startup: async () => (await import('./startup.bench.ts')).startup,
   nab: async () => (await import('./nab.bench.ts')).nab,
   ingest: async () => (await import('./ingest.bench.ts')).ingest,
+  flags: async () => (await import('./flags.bench.ts')).flags,
   metrics: async () => (await import('./metrics.bench.ts')).metrics,
 }
 const RESULTS = join(import.meta.dirname, 'results')

@@ -29,6 +29,12 @@ export {
   parsePosition,
   type Position,
 } from './database/position.ts'
+// Feature flags, in this process and over HTTP, for the standard SDK.
+export type { Evaluation, EvaluationReason, FlagContext } from './flags/evaluation.ts'
+export type { FlagDefinition, FlagRule, FlagType, SplitShare } from './flags/flag.ts'
+export type { Flags, FlagsChange } from './flags/flags.ts'
+export type { HttpFlagSourceOptions } from './flags/http-flag-source.ts'
+export { NomalyProvider } from './flags/nomaly-provider.ts'
 export type { MetricsEngine, PointBatch, Series, SeriesKey } from './metrics/metrics-engine.ts'
 export { type Instance, MIGRATION_SETS, openInstance } from './operations/open-instance.ts'
 export { openStore } from './store/open-store.ts'

@@ -3,7 +3,11 @@ import type { JsonValue } from './flag.ts'
 /** Why a flag has come out as it did, in OpenFeature's words. */
 export type EvaluationReason = 'STATIC' | 'TARGETING_MATCH' | 'SPLIT' | 'DISABLED' | 'DEFAULT' | 'ERROR'
 
-export type EvaluationErrorCode = 'FLAG_NOT_FOUND' | 'TARGETING_KEY_MISSING' | 'PARSE_ERROR'
+export type EvaluationErrorCode =
+  | 'FLAG_NOT_FOUND'
+  | 'TARGETING_KEY_MISSING'
+  | 'PARSE_ERROR'
+  | 'PROVIDER_NOT_READY'
 
 /** Whom a flag is evaluated for: who it is, and whatever rules may ask of them. */
 export interface FlagContext {

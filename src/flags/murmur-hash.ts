@@ -11,7 +11,16 @@ export function murmurHash(text: string, seed: number): number {
   let hash = seed | 0
   let block = 0
   let bytes = 0
-  for (let at = 0; at < text.length; at++) {
+  let at = 0
+  // Most keys are ASCII, four bytes to a block.
+  for (; at + 4 <= text.length; at += 4) {
+    const [first, second] = [text.charCodeAt(at), text.charCodeAt(at + 1)]
+    const [third, fourth] = [text.charCodeAt(at + 2), text.charCodeAt(at + 3)]
+    if ((first | second | third | fourth) > 0x7f) break
+    hash = mixBlock(hash, first | (second << 8) | (third << 16) | (fourth << 24))
+    bytes += 4
+  }
+  for (; at < text.length; at++) {
     let code = text.charCodeAt(at)
     if (code >= 0xd800 && code <= 0xdfff) {
       const low = code < 0xdc00 ? text.charCodeAt(at + 1) : Number.NaN

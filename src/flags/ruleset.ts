@@ -1,5 +1,6 @@
+import { checkDefinition } from './check-flag.ts'
 import { CompiledFlag } from './compiled-flag.ts'
-import { type Evaluation, FLAG_NOT_FOUND, type FlagContext } from './evaluation.ts'
+import { type Evaluation, failedEvaluation, FLAG_NOT_FOUND, type FlagContext } from './evaluation.ts'
 import type { FlagDefinition, FlagRule } from './flag.ts'
 
 /** All that decides about the flags of one tenant. */
@@ -25,19 +26,20 @@ export function rulesFor(definition: FlagDefinition, tenantId: string): FlagDefi
 
 /** Evaluates flags of a ruleset that was fetched from elsewhere. */
 export class RulesetEvaluator {
-  readonly #flags: ReadonlyMap<string, CompiledFlag>
+  readonly #flags = new Map<string, CompiledFlag>()
+  readonly #broken = new Map<string, Evaluation>()
 
   constructor(flags: Ruleset['flags']) {
-    this.#flags = new Map(
-      Object.entries(flags).map(([key, definition]) => [key, new CompiledFlag(definition)]),
-    )
-  }
-
-  get keys(): readonly string[] {
-    return [...this.#flags.keys()]
+    for (const [key, definition] of Object.entries(flags))
+      try {
+        this.#flags.set(key, new CompiledFlag(checkDefinition(definition, true)))
+      } catch (error) {
+        // Made by a newer version of the product: it alone is not to be had.
+        this.#broken.set(key, failedEvaluation('PARSE_ERROR', (error as Error).message))
+      }
   }
 
   evaluate(key: string, context: FlagContext): Evaluation {
-    return this.#flags.get(key)?.evaluate(context) ?? FLAG_NOT_FOUND
+    return this.#flags.get(key)?.evaluate(context) ?? this.#broken.get(key) ?? FLAG_NOT_FOUND
   }
 }

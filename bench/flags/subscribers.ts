@@ -1,0 +1,29 @@
+// A process with subscribers to flags, started by the benchmark.
+import { loadConfig } from '../../src/config/load.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { machineMs, type SubscribersMessage, type SubscribersOptions } from './messages.ts'
+
+const { databaseUrl, tenantId, flag, subscribers } = JSON.parse(process.argv[2]!) as SubscribersOptions
+const config = loadConfig({ NOMALY_DATABASE_CONNECTIONS: '4' })
+await using store = await openStore(config, databaseUrl, (line) => console.error(line))
+const seen: number[][] = Array.from({ length: subscribers }, () => [])
+for (const times of seen)
+  store.flags.onChange(() => {
+    const value = Number(store.flags.evaluate(tenantId, flag, {}).value)
+    const now = machineMs()
+    // Values that were passed over, since a later one was there already, are seen with that.
+    while (times.length < value) times.push(now)
+  })
+say({ kind: 'ready' })
+const { promise: told, resolve } = Promise.withResolvers<void>()
+process.once('message', () => {
+  say({ kind: 'seen', atMs: seen })
+  resolve()
+})
+process.once('disconnect', resolve)
+await told
+process.disconnect()
+
+function say(message: SubscribersMessage): void {
+  process.send!(message)
+}
