@@ -1,0 +1,256 @@
+import type { Static, TSchema } from 'typebox'
+import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Freshness, Position } from '../database/position.ts'
+import type { Cache, CacheRead } from './cache.ts'
+import type { CacheStore, Look } from './cache-store.ts'
+import { covers, freshnessAfter, latestPositions } from './floor.ts'
+import { isUnder, isWhole, KeptValues, type KeptValuesOptions, type Reading } from './kept-values.ts'
+import { LoadFlight } from './load-flight.ts'
+import type { LocalEntry } from './local-entries.ts'
+import { Raises } from './raises.ts'
+
+export interface ReadThroughOptions extends KeptValuesOptions {
+  /** Where the primary of the database that a tag is about stands now. */
+  readonly position: (tag: string) => Promise<Position>
+  /** Resolves after so many milliseconds, or at once when aborted. */
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
+}
+
+/** How often reads were answered from where. */
+export interface CacheCounts {
+  local: number
+  shared: number
+  stale: number
+  loaded: number
+  /** Reads that went to the database because nothing could be known of floors. */
+  bypassed: number
+}
+
+/** A value that another process has loaded meanwhile. */
+interface Found {
+  readonly value: unknown
+}
+
+const ROUNDS = 3
+
+/** The cache over any {@link CacheStore}: serves a value only while its floors are exactly the current ones. */
+export class ReadThrough implements Cache {
+  readonly counts: CacheCounts = { local: 0, shared: 0, stale: 0, loaded: 0, bypassed: 0 }
+  protected readonly options: ReadThroughOptions
+  protected readonly store: CacheStore
+  protected readonly kept: KeptValues
+  readonly #raises: Raises
+  readonly #flights = new Map<string, LoadFlight>()
+  readonly #establishing = new Map<string, Promise<void>>()
+
+  constructor(options: ReadThroughOptions) {
+    this.options = options
+    this.store = options.store
+    this.kept = new KeptValues(options)
+    this.#raises = new Raises(options.store, options.sleep)
+  }
+
+  async read<S extends TSchema>(scope: TenantScope, wanted: CacheRead<S>): Promise<Static<S> | undefined> {
+    wanted.signal?.throwIfAborted()
+    const reading = { scope, wanted, id: `${scope.tenantId} ${wanted.key}` }
+    if (this.#raises.owes(scope, wanted.tags)) return (await this.#bypass(reading)) as Static<S> | undefined
+    const entry = this.kept.local(reading.id)
+    if (entry !== undefined && this.#suffices(entry, wanted.freshness)) {
+      this.counts.local++
+      return entry.value as Static<S> | undefined
+    }
+    return (await this.#readShared(reading, entry)) as Static<S> | undefined
+  }
+
+  raise(scope: TenantScope, tags: readonly string[], position: Position): Promise<void> {
+    return this.#raises.raise(scope, tags, position)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#raises[Symbol.asyncDispose]()
+    await this.store[Symbol.asyncDispose]()
+  }
+
+  /** Whether a value of this process serves without a look at what processes share. */
+  #suffices(entry: LocalEntry, freshness: Freshness): boolean {
+    const now = this.options.now()
+    if (freshness === 'latest' || entry.expiresAtMs <= now) return false
+    if ('after' in freshness) return covers(entry.positions, freshness.after)
+    return (
+      now - entry.validatedAtMs <= freshness.maxLagMs ||
+      (freshness.maxLagMs >= this.store.noticeBoundMs && entry.watch?.isCurrent === true)
+    )
+  }
+
+  async #readShared(reading: Reading, entry: LocalEntry | undefined): Promise<unknown> {
+    const startedAtMs = this.options.now()
+    let look = await this.#look(reading, entry === undefined)
+    if (look !== undefined && entry !== undefined && this.store.isAuthoritative) {
+      if (isUnder(entry, look) && entry.expiresAtMs > startedAtMs) {
+        entry.validatedAtMs = Math.max(entry.validatedAtMs, startedAtMs)
+        this.kept.watch(reading.scope, entry, look)
+        this.counts.local++
+        return entry.value
+      }
+      // Another process may have read the new one already.
+      look = await this.#look(reading, true)
+    }
+    if (look === undefined) return this.#bypass(reading)
+    const found = await this.#find(reading, look, startedAtMs)
+    if (found !== undefined) return found.value
+    const flight = this.#flightFor(reading, look)
+    if (entry !== undefined && mayServeStale(reading, entry, look)) {
+      flight.keepOn()
+      this.counts.stale++
+      return entry.value
+    }
+    return flight.join(reading.wanted.signal)
+  }
+
+  /** Looks floors up, after those that are missing were made; `undefined` where that cannot be done now. */
+  async #look({ scope, wanted }: Reading, withValue: boolean): Promise<Look | undefined> {
+    const { key, tags, signal } = wanted
+    try {
+      for (let round = 0; round < ROUNDS; round++) {
+        const look = await this.store.look(scope, tags, withValue ? key : undefined, signal)
+        if (isWhole(look)) return look
+        await this.#establish(scope, tags)
+      }
+    } catch {
+      signal?.throwIfAborted()
+    }
+    return undefined
+  }
+
+  /** Together with others of this process; each looks again afterwards: floors that were taken before a read began prove nothing to it. */
+  #establish(scope: TenantScope, tags: readonly string[]): Promise<void> {
+    const id = `${scope.tenantId} ${tags.join(' ')}`
+    const known = this.#establishing.get(id)
+    if (known !== undefined) return known
+    const work = this.store
+      .establish(scope, tags, this.options.position)
+      .finally(() => this.#establishing.delete(id))
+    this.#establishing.set(id, work)
+    return work
+  }
+
+  /** The value that is shared, where its floors are those of the look. */
+  async #find(reading: Reading, look: Look, startedAtMs: number): Promise<Found | undefined> {
+    if (!this.store.isAuthoritative) return undefined
+    const found = await this.kept.decode(reading, look, startedAtMs)
+    if (found === undefined) return undefined
+    this.kept.keepLocally(reading, found, look)
+    this.counts.shared++
+    return found
+  }
+
+  #flightFor(reading: Reading, look: Look): LoadFlight {
+    const known = this.#flights.get(reading.id)
+    const { freshness } = reading.wanted
+    if (known?.isWanted === true && this.canJoin(known, look, freshness)) return known
+    const after = typeof freshness === 'object' && 'after' in freshness ? [freshness.after] : []
+    const positions = latestPositions([...look.floors.map((floor) => floor!.position), ...after])
+    const flight = new LoadFlight(signatureOf(look), positions, this.options.now())
+    this.#flights.set(reading.id, flight)
+    flight.start(async () => {
+      try {
+        return await this.#loadAlone(reading, look, flight)
+      } finally {
+        if (this.#flights.get(reading.id) === flight) this.#flights.delete(reading.id)
+      }
+    })
+    return flight
+  }
+
+  /** Whether a load that is under way answers a reader who has seen these floors since it began to read. */
+  protected canJoin(flight: LoadFlight, look: Look, freshness: Freshness): boolean {
+    if (this.store.isAuthoritative) return flight.signature === signatureOf(look)
+    if (freshness === 'latest') return false
+    if ('after' in freshness) return covers(flight.positions, freshness.after)
+    return this.options.now() - flight.startedAtMs <= freshness.maxLagMs
+  }
+
+  async #loadAlone(reading: Reading, look: Look, flight: LoadFlight): Promise<unknown> {
+    const right = await this.#takeRight(reading, flight)
+    if (right !== undefined && 'value' in right) return right.value
+    let keeping: Promise<void> | undefined
+    try {
+      const { value, kept } = await this.load(reading, look, flight)
+      this.counts.loaded++
+      keeping = kept
+      return value
+    } finally {
+      // Nobody waits for it to be kept; and who takes the right next finds it.
+      void Promise.resolve(keeping)
+        .then(() => right?.giveBack())
+        .catch(() => {})
+    }
+  }
+
+  /** Loads a value under floors that were looked up before it, and keeps it. */
+  protected async load(
+    reading: Reading,
+    look: Look,
+    flight: LoadFlight,
+  ): Promise<{ value: unknown; kept: Promise<void> }> {
+    const startedAtMs = this.options.now()
+    const value: unknown = await reading.wanted.load(this.loadFreshness(reading, flight), flight.signal)
+    const { positions } = flight
+    return { value, kept: this.kept.keep(reading, look, { value, positions, startedAtMs }) }
+  }
+
+  /** What the database is asked for: nothing that is older than the floors, or than the caller wants. */
+  protected loadFreshness({ wanted }: Reading, { positions }: LoadFlight): Freshness {
+    const { freshness } = wanted
+    // Floors that do not show every commit say nothing about what is new.
+    if (!this.store.isAuthoritative && (freshness === 'latest' || 'maxLagMs' in freshness)) return 'latest'
+    return freshnessAfter(positions)
+  }
+
+  /**
+   * The right to load, or the value. Who does not get it waits for the value, with a bound, and loads after all where the one who has it
+   * died. `undefined`: nobody knows who has it.
+   */
+  async #takeRight(
+    reading: Reading,
+    flight: LoadFlight,
+  ): Promise<Found | { giveBack: () => Promise<void> } | undefined> {
+    const { scope, wanted } = reading
+    const { now, sleep, random } = this.options
+    const { lockMs } = this.options.limits
+    const until = now() + lockMs
+    try {
+      for (let waitMs = 10; ; waitMs = Math.min(100, waitMs * 1.5)) {
+        const giveBack = await this.store.lock(scope, wanted.key, lockMs)
+        if (giveBack !== undefined) return { giveBack }
+        if (now() >= until) return undefined
+        await sleep(waitMs * (0.5 + random()), flight.signal)
+        const startedAtMs = now()
+        const look = await this.store.look(scope, wanted.tags, wanted.key, flight.signal)
+        const found = await this.#find(reading, look, startedAtMs)
+        if (found === undefined) continue
+        // Those who join from now on have seen these floors too.
+        flight.signature = signatureOf(look)
+        return found
+      }
+    } catch {
+      flight.signal.throwIfAborted()
+      return undefined
+    }
+  }
+
+  /** Past the cache: nothing is kept, since nothing is known of floors. */
+  async #bypass({ wanted }: Reading): Promise<unknown> {
+    this.counts.bypassed++
+    return wanted.load(wanted.freshness, wanted.signal ?? new AbortController().signal)
+  }
+}
+
+function mayServeStale({ wanted }: Reading, entry: LocalEntry, look: Look): boolean {
+  const hasPosition = typeof wanted.freshness === 'object' && 'after' in wanted.freshness
+  return wanted.allowStale === true && !hasPosition && entry.generation === look.generation
+}
+
+function signatureOf(look: Look): string {
+  return `${look.generation} ${look.floors.map((floor) => floor?.nonce).join(' ')}`
+}

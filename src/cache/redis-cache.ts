@@ -1,0 +1,214 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Position } from '../database/position.ts'
+import type { Redis, RedisCommands, RedisTracking } from '../redis/connection.ts'
+import { RedisUnavailable } from '../redis/unavailable.ts'
+import type { CacheStore, Look, Watch } from './cache-store.ts'
+import { type Floor, floorPosition, parseFloorPosition } from './floor.ts'
+import { CACHE_SCRIPTS, type CacheScript } from './redis-cache-scripts.ts'
+import { RedisFloorWatch } from './redis-floor-watch.ts'
+
+export interface RedisCacheOptions {
+  readonly redis: Redis
+  /** What all keys begin with. */
+  readonly prefix: string
+  /** For values of this process that serve without a look; without it only their age decides. */
+  readonly tracking?: RedisTracking | undefined
+  /** How late the tracking may know of a change. */
+  readonly noticeBoundMs: number
+  /** A new nonce, never the same twice. */
+  readonly nonce?: () => string
+}
+
+/** Long enough for every read; one that is gone costs a miss. */
+const FLOOR_MS = 24 * 3_600_000
+const GENERATION_MS = 7 * 24 * 3_600_000
+const PLACE_MS = 600_000
+
+/** Floors and values in Redis, where all processes see them. The keys of a tenant are together in a Cluster. */
+export class RedisCache implements CacheStore {
+  readonly isAuthoritative = true
+  readonly noticeBoundMs: number
+  readonly #redis: Redis
+  readonly #prefix: string
+  readonly #nonce: () => string
+  readonly #watching: RedisFloorWatch | undefined
+  readonly #upListeners = new Set<() => void>()
+  readonly #stopHearing: () => void
+  /** Tenants whose generation was begun since Redis was away, or was another one: what was raised meanwhile may be lost. */
+  readonly #renewed = new Set<string>()
+  /** How often there was reason to doubt what is there. */
+  #doubts = 0
+  #runId = ''
+
+  constructor({ redis, prefix, tracking, noticeBoundMs, nonce }: RedisCacheOptions) {
+    this.#redis = redis
+    this.#prefix = prefix
+    this.noticeBoundMs = noticeBoundMs
+    this.#nonce = nonce ?? (() => randomBytes(9).toString('base64url'))
+    this.#watching = tracking === undefined ? undefined : new RedisFloorWatch(tracking)
+    if (!redis.isUp) this.#doubts++
+    this.#stopHearing = redis.onChange((isUp) => {
+      if (!isUp) this.#doubt()
+      else for (const listener of this.#upListeners) listener()
+    })
+  }
+
+  get isUp(): boolean {
+    return this.#redis.isUp
+  }
+
+  onUp(listener: () => void): () => void {
+    this.#upListeners.add(listener)
+    return () => this.#upListeners.delete(listener)
+  }
+
+  async look(
+    scope: TenantScope,
+    tags: readonly string[],
+    key: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<Look> {
+    const keys = [...this.#floorKeys(scope, tags), ...(key === undefined ? [] : [this.#valueKey(scope, key)])]
+    let runId = ''
+    const found = await this.#redis.command((client) => {
+      runId = this.#redis.runId
+      return client.mGet(keys)
+    }, signal)
+    const generation = this.#generationOf(scope, found[0], runId)
+    return {
+      generation,
+      floors: tags.map((_tag, index) => parseFloor(found[index + 1], generation)),
+      value: key === undefined ? undefined : (found.at(-1) ?? undefined),
+    }
+  }
+
+  async watch(scope: TenantScope, tags: readonly string[], seen: Look): Promise<Watch | undefined> {
+    const { floors, generation } = seen
+    return this.#watching?.watch(this.#floorKeys(scope, tags), ([first, ...rest]) => {
+      const isSame = this.#generationOf(scope, first, this.#redis.runId) === generation
+      return (
+        isSame && rest.every((text, index) => parseFloor(text, generation)?.nonce === floors[index]?.nonce)
+      )
+    })
+  }
+
+  async establish(
+    scope: TenantScope,
+    tags: readonly string[],
+    position: (tag: string) => Promise<Position>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const keys = this.#floorKeys(scope, tags)
+    const fresh = this.#nonce()
+    const isForced = this.#isInDoubt(scope)
+    const doubts = this.#doubts
+    const runId = this.#redis.runId
+    const claim = [runId, fresh, isForced ? '1' : '0', this.#nonce(), String(GENERATION_MS), String(PLACE_MS)]
+    const [generation = '', ...floors] = (await this.#run('claim', keys, claim, runId, signal)) as string[]
+    if (isForced && generation === fresh && doubts === this.#doubts) this.#renewed.add(scope.tenantId)
+    const missing = tags.flatMap((tag, index) =>
+      isPlace(floors[index]!) ? [{ tag, key: keys[index + 1]!, place: floors[index]! }] : [],
+    )
+    if (missing.length === 0) return
+    const positions = await Promise.all(missing.map(({ tag }) => position(tag)))
+    const made = missing.flatMap(({ place }, index) => [
+      place,
+      `${generation}|${floorPosition(positions[index]!)}|${this.#nonce()}`,
+    ])
+    const fix = [`${generation}@${runId}`, String(FLOOR_MS), ...made]
+    await this.#run('fix', [keys[0]!, ...missing.map(({ key }) => key)], fix, runId, signal)
+  }
+
+  async put(scope: TenantScope, key: string, value: string, ttlMs: number): Promise<void> {
+    await this.#redis.command((client) => client.set(this.#valueKey(scope, key), value, { PX: ttlMs }))
+  }
+
+  async raise(scope: TenantScope, tags: readonly string[], position: Position): Promise<void> {
+    const [, ...keys] = this.#floorKeys(scope, tags)
+    const values = [floorPosition(position), String(FLOOR_MS), ...tags.map(() => this.#nonce())]
+    try {
+      await this.#run('raise', keys, values)
+    } catch (error) {
+      // One late answer is no outage yet: who asks next must not find what this commit replaced.
+      if (!(error instanceof RedisUnavailable) || error.reason === 'down') throw error
+      await this.#run('raise', keys, values)
+    }
+  }
+
+  async lock(scope: TenantScope, key: string, ttlMs: number): Promise<(() => Promise<void>) | undefined> {
+    const name = `${this.#valueKey(scope, key)}:lock`
+    const token = this.#nonce()
+    const taken = await this.#redis.command((client) => client.set(name, token, { PX: ttlMs, NX: true }))
+    if (taken === null) return undefined
+    return async () => void (await this.#run('release', [name], [token]))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopHearing()
+    this.#watching?.stop()
+  }
+
+  /** @param runId where the command must go; elsewhere it is not sent. */
+  async #run(
+    name: CacheScript['name'],
+    keys: string[],
+    values: string[],
+    runId?: string,
+    signal?: AbortSignal,
+  ): Promise<unknown> {
+    const { sha, text } = CACHE_SCRIPTS[name]
+    const options = { keys, arguments: values }
+    const send = (work: (client: RedisCommands) => Promise<unknown>): Promise<unknown> =>
+      this.#redis.command((client) => {
+        if (runId !== undefined && (runId === '' || runId !== this.#redis.runId))
+          throw new RedisUnavailable('changed', 'Another Redis answers now.')
+        return work(client)
+      }, signal)
+    try {
+      return await send((client) => client.evalSha(sha, options))
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+      return send((client) => client.eval(text, options))
+    }
+  }
+
+  /** The generation's name, where it is of the server that answered and not in doubt; empty otherwise. */
+  #generationOf(scope: TenantScope, text: string | null | undefined, runId: string): string {
+    if (this.#runId !== '' && runId !== this.#runId) this.#doubt()
+    this.#runId = runId
+    if (typeof text !== 'string' || runId === '' || this.#isInDoubt(scope)) return ''
+    const at = text.indexOf('@')
+    return at > 0 && text.slice(at + 1) === runId ? text.slice(0, at) : ''
+  }
+
+  #doubt(): void {
+    this.#doubts++
+    this.#renewed.clear()
+  }
+
+  #isInDoubt(scope: TenantScope): boolean {
+    return this.#doubts > 0 && !this.#renewed.has(scope.tenantId)
+  }
+
+  #floorKeys({ tenantId }: TenantScope, tags: readonly string[]): string[] {
+    const base = `${this.#prefix}cache:{${tenantId}}`
+    return [`${base}:gen`, ...tags.map((tag) => `${base}:f:${tag}`)]
+  }
+
+  #valueKey({ tenantId }: TenantScope, key: string): string {
+    const hash = createHash('sha256').update(key).digest('base64url').slice(0, 22)
+    return `${this.#prefix}cache:{${tenantId}}:v:${hash}`
+  }
+}
+
+function isPlace(text: string): boolean {
+  return text.split('|')[1] === '?'
+}
+
+function parseFloor(text: string | null | undefined, generation: string): Floor | undefined {
+  const [name, at = '', nonce] = (text ?? '').split('|')
+  if (generation === '' || name !== generation || nonce === undefined) return undefined
+  const position = parseFloorPosition(at)
+  return position === undefined ? undefined : { position, nonce }
+}

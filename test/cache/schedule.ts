@@ -1,0 +1,61 @@
+/** A source of choices that a seed decides (mulberry32, Tommy Ettinger 2017). */
+export function createRandom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d_2b_79_f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+interface Paused {
+  readonly dueMs: number
+  readonly go: () => void
+}
+
+/** Runs everything that waits one at a time, in an order that a seed decides, on a clock of its own. */
+export class Schedule {
+  readonly random: () => number
+  readonly #paused: Paused[] = []
+  nowMs = 1_000_000
+
+  constructor(seed: number) {
+    this.random = createRandom(seed)
+  }
+
+  get waiting(): number {
+    return this.#paused.length
+  }
+
+  /** Whether something of this likelihood happens. */
+  happens(likelihood: number): boolean {
+    return this.random() < likelihood
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.random() * choices.length)]!
+  }
+
+  /** Goes on when it is chosen. */
+  pause(): Promise<void> {
+    return new Promise((go) => this.#paused.push({ dueMs: 0, go }))
+  }
+
+  /** Goes on when it is chosen, and then it is as late as that. An aborted one goes on as well. */
+  sleep(ms: number): Promise<void> {
+    const dueMs = this.nowMs + ms
+    return new Promise((go) => this.#paused.push({ dueMs, go }))
+  }
+
+  /** Lets one go on, and everything that it can do without waiting. */
+  async step(): Promise<void> {
+    this.nowMs++
+    const index = Math.floor(this.random() * this.#paused.length)
+    const [chosen] = this.#paused.splice(index, 1)
+    if (chosen === undefined) return
+    this.nowMs = Math.max(this.nowMs, chosen.dueMs)
+    chosen.go()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
