@@ -14,16 +14,16 @@ for (const times of seen)
     // Values that were passed over, since a later one was there already, are seen with that.
     while (times.length < value) times.push(now)
   })
-say({ kind: 'ready' })
+await say({ kind: 'ready' })
 const { promise: told, resolve } = Promise.withResolvers<void>()
-process.once('message', () => {
-  say({ kind: 'seen', atMs: seen })
-  resolve()
-})
+process.once('message', () => void say({ kind: 'seen', atMs: seen }).then(resolve))
 process.once('disconnect', resolve)
 await told
 process.disconnect()
 
-function say(message: SubscribersMessage): void {
-  process.send!(message)
+/** Comes back when it is sent: a channel that is closed earlier loses what is on its way. */
+function say(message: SubscribersMessage): Promise<void> {
+  return new Promise((sent, reject) => {
+    process.send!(message, (error: Error | null) => (error === null ? sent() : reject(error)))
+  })
 }

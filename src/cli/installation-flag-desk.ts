@@ -24,12 +24,12 @@ export class InstallationFlagDesk implements FlagDesk {
   }
 
   async list(limit: number): Promise<FlagView[]> {
-    const { items } = await this.#operate((flags) => flags.list({ limit }))
+    const { items } = await this.#store.flags.look((flags) => flags.list({ limit }))
     return items.map(present)
   }
 
   async get(key: string): Promise<FlagView> {
-    return present(await this.#operate((flags) => flags.get(key)))
+    return present(await this.#store.flags.look((flags) => flags.get(key)))
   }
 
   async create(key: string, input: FlagInput, note?: string): Promise<FlagView> {
@@ -50,7 +50,7 @@ export class InstallationFlagDesk implements FlagDesk {
   }
 
   async history(key: string, limit: number): Promise<FlagVersionView[]> {
-    const { items } = await this.#operate((flags) => flags.history(key, { limit }))
+    const { items } = await this.#store.flags.look((flags) => flags.history(key, { limit }))
     return items.map((version) => ({ ...version, changedAt: version.changedAt.toISOString() }))
   }
 
@@ -70,10 +70,8 @@ export class InstallationFlagDesk implements FlagDesk {
     return this.#names.get(id) ?? id
   }
 
-  async #operate<T>(work: (flags: FlagRepository) => Promise<T>): Promise<T> {
-    const value = await this.#store.flags.operate(work)
-    this.#store.notifier.publish({ channel: 'flags', tenantId: '', id: 'flag' })
-    return value
+  #operate<T>(work: (flags: FlagRepository) => Promise<T>): Promise<T> {
+    return this.#store.flags.operate(work)
   }
 }
 

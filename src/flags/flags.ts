@@ -97,12 +97,24 @@ export class Flags {
     await this.#entries.refresh(tenantId ?? INSTALLATION).catch(() => {})
   }
 
-  /** Reads or changes flags of the installation in one transaction: for operators. */
+  /** Has what was just changed of a tenant's flags hold in this process, and in the others soon. */
+  async announce(tenantId: string): Promise<void> {
+    await this.#entries.announce(tenantId)
+  }
+
+  /** Reads flags of the installation: for operators. */
+  look<T>(work: (flags: FlagRepository) => Promise<T>): Promise<T> {
+    return this.#database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+      work(new FlagRepository((run) => run(connection), undefined)),
+    )
+  }
+
+  /** Changes flags of the installation in one transaction: for operators. */
   async operate<T>(work: (flags: FlagRepository) => Promise<T>): Promise<T> {
     const { value } = await this.#database.transaction({ role: 'nomaly_system' }, (connection) =>
       work(new FlagRepository((run) => run(connection), undefined)),
     )
-    await this.refresh()
+    await this.#entries.announce(INSTALLATION)
     return value
   }
 

@@ -118,6 +118,15 @@ export class LiveEntries implements AsyncDisposable {
     return this.#round
   }
 
+  /**
+   * Has what an owner was just given hold in this process, and tells the others. The commit has told them already where notices go through
+   * the database; where they do not, it is this. While the database is away, what is known stays.
+   */
+  async announce(owner: string): Promise<void> {
+    this.#options.notifier.publish({ channel: 'flags', tenantId: owner, id: '' })
+    await this.refresh(owner).catch(() => {})
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error('flags are closed'))
     clearTimeout(this.#timer)

@@ -81,12 +81,19 @@ export class LiveSettings {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Reads or changes settings in one transaction, as the system: for operators. */
+  /** Reads what settings were: for operators. */
+  look<T>(work: (settings: SettingDesk) => Promise<T>): Promise<T> {
+    return this.#database!.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+      work(new SettingDesk((run) => run(connection))),
+    )
+  }
+
+  /** Changes settings in one transaction: for operators. */
   async operate<T>(work: (settings: SettingDesk) => Promise<T>): Promise<T> {
     const { value } = await this.#database!.transaction({ role: 'nomaly_system' }, (connection) =>
       work(new SettingDesk((run) => run(connection))),
     )
-    await this.#entries!.refresh(INSTALLATION).catch(() => {})
+    await this.#entries!.announce(INSTALLATION)
     return value
   }
 

@@ -1,6 +1,5 @@
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import type { TenantScope } from '../../access/tenant-scope.ts'
 import type { FlagChange } from '../../flags/flag.ts'
 import type { Flag } from '../../flags/flag-repository.ts'
 import { NomalyError } from '../../errors.ts'
@@ -62,7 +61,7 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       const { value, position } = await store.transaction(scope, (unit) =>
         unit.flags.create(key, input as FlagChange, { actor, note }),
       )
-      await told(store, scope)
+      await store.flags.announce(scope.tenantId)
       void reply.code(201)
       return answerFlag(reply, value, position)
     },
@@ -102,7 +101,7 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       const { value, position } = await store.transaction(scope, (unit) =>
         unit.flags.update(request.params.key, change as FlagChange, { actor, note, ifVersion }),
       )
-      await told(store, scope)
+      await store.flags.announce(scope.tenantId)
       return answerFlag(reply, value, position)
     },
   )
@@ -127,7 +126,7 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       const { position } = await store.transaction(scope, (unit) =>
         unit.flags.remove(request.params.key, { actor, note, ifVersion }),
       )
-      await told(store, scope)
+      await store.flags.announce(scope.tenantId)
       replyPosition(reply, position)
       return reply.code(204).send(null)
     },
@@ -176,16 +175,10 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       const { value, position } = await store.transaction(scope, (unit) =>
         unit.flags.revert(request.params.key, version, { actor, note, ifVersion }),
       )
-      await told(store, scope)
+      await store.flags.announce(scope.tenantId)
       return answerFlag(reply, value, position)
     },
   )
-}
-
-/** Tells other processes, which the commit has done where notices go through the database, and has the change hold here. */
-async function told(store: Store, { tenantId }: TenantScope): Promise<void> {
-  store.notifier.publish({ channel: 'flags', tenantId, id: 'flag' })
-  await store.flags.refresh(tenantId)
 }
 
 function answerFlag(reply: FastifyReply, flag: Flag, position: Position): Type.Static<typeof FlagBody> {

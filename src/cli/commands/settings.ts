@@ -65,7 +65,7 @@ function registerLooking(command: Command): void {
   withExamples(withLimit(withOutput(history)), [['nomaly settings history log-level', '']])
   history.action(async (name: string, { output, limit }: OutputOptions & { limit: number }) => {
     const { items } = await withOperatorStore((store) =>
-      store.liveSettings.operate((desk) => desk.history(name, { limit })),
+      store.liveSettings.look((desk) => desk.history(name, { limit })),
     )
     const views = items.map(({ version, value = null, changedAt, changedBy, revertedTo, note }) => ({
       version,
@@ -138,7 +138,6 @@ async function change(
 ): Promise<void> {
   const view = await withOperatorStore(async (store, actor) => {
     await store.liveSettings.operate((desk) => work(desk, actor))
-    store.notifier.publish({ channel: 'flags', tenantId: '', id: 'setting' })
     return stateOf(store, name)
   })
   printSetting(output, view)
