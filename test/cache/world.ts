@@ -112,7 +112,7 @@ export class World {
 
   #begin(): void {
     const process = this.#schedule.pick(this.#processes)
-    if (this.#schedule.happens(0.06)) void this.#commit(process).catch(() => {})
+    if (this.#schedule.happens(0.04)) void this.#commit(process).catch(() => {})
     else void this.#read(process).catch(() => {})
   }
 
@@ -167,7 +167,7 @@ export class World {
       schema: Schema,
       freshness,
       allowStale,
-      ttlSeconds: 1,
+      ttlSeconds: 3,
       signal: abort.signal,
       load: (how) => this.#database.read(cells, how),
     })) as Cells
@@ -231,7 +231,8 @@ export class World {
   #disturbRedis(kind: string): void {
     const redis = this.#redis
     const keys = [...redis.server.keys.keys()]
-    if (kind === 'evict') redis.forget(keys.filter(() => this.#schedule.happens(0.3)))
+    if (kind === 'evict')
+      redis.forget(keys.filter((key) => this.#schedule.happens(key.includes(':f:') ? 0.5 : 0.1)))
     else if (kind === 'flush') redis.forget(keys)
     else if (kind === 'lose answers') redis.loss = this.#schedule.happens(0.5) ? 0.05 : 0
     else if (kind === 'outage') {
