@@ -1,13 +1,17 @@
 import pg from 'pg'
+import { NoticeSender } from './notice-sender.ts'
 import {
+  formatNotification,
   NOTIFICATION_CHANNEL,
   type Notification,
   type NotificationListener,
   type Notifier,
+  parseNotification,
 } from './notifier.ts'
 
 const HEARTBEAT_MS = 30_000
-const CHANNELS = new Set(['points', 'outbox', 'events', 'keys', 'flags'])
+/** Different notices kept for when the connection is back; who was not told of more looks for itself from time to time. */
+const MAX_UNSENT = 10_000
 
 /** LISTEN and NOTIFY on a direct connection of its own: it would be lost through a transaction pool (PostgreSQL manual, NOTIFY). */
 export class PostgresNotifier implements Notifier {
@@ -16,8 +20,8 @@ export class PostgresNotifier implements Notifier {
   readonly #listeners = new Set<NotificationListener>()
   readonly #reconnectListeners = new Set<() => void>()
   readonly #closing = new AbortController()
-  /** Sent and not answered yet. */
-  readonly #sending = new Set<string>()
+  readonly #sender = new NoticeSender((notices) => this.#send(notices))
+  readonly #unsent = new Set<string>()
   #heartbeat: NodeJS.Timeout | undefined
   #client: pg.Client | undefined
   #reconnecting: Promise<void> | undefined
@@ -36,15 +40,7 @@ export class PostgresNotifier implements Notifier {
   }
 
   publish(notification: Notification): void {
-    const payload = `${notification.channel} ${notification.tenantId} ${notification.id}`
-    // The same notice twice before it is sent is one notice. While the connection is away nobody is told: receivers look for
-    // themselves when they are back.
-    if (this.#client === undefined || this.#sending.has(payload)) return
-    this.#sending.add(payload)
-    this.#client
-      .query('select pg_notify($1, $2)', [NOTIFICATION_CHANNEL, payload])
-      .catch((error: Error) => this.#log(`A notification was not sent: ${error.message}`))
-      .finally(() => this.#sending.delete(payload))
+    this.#sender.send(formatNotification(notification))
   }
 
   subscribe(listener: NotificationListener): () => void {
@@ -64,6 +60,19 @@ export class PostgresNotifier implements Notifier {
     await this.#client?.end().catch(() => {})
   }
 
+  /** What cannot be sent now is when the connection is back: others may have theirs all the time. */
+  async #send(notices: readonly string[]): Promise<void> {
+    try {
+      if (this.#client === undefined) throw new Error('The connection is away.')
+      await this.#client.query('select pg_notify($1, notice) from unnest($2::text[]) notice', [
+        NOTIFICATION_CHANNEL,
+        notices,
+      ])
+    } catch {
+      for (const notice of notices) if (this.#unsent.size < MAX_UNSENT) this.#unsent.add(notice)
+    }
+  }
+
   async #connect(): Promise<void> {
     const client = new pg.Client({
       connectionString: this.#url,
@@ -78,6 +87,9 @@ export class PostgresNotifier implements Notifier {
     await client.connect()
     await client.query(`listen ${NOTIFICATION_CHANNEL}`)
     this.#client = client
+    const unsent = [...this.#unsent]
+    this.#unsent.clear()
+    for (const notice of unsent) this.#sender.send(notice)
   }
 
   /** A connection whose other end has gone silently is noticed by asking it. */
@@ -115,9 +127,8 @@ export class PostgresNotifier implements Notifier {
   }
 
   #deliver(payload: string): void {
-    const [channel, tenantId, id] = payload.split(' ')
-    if (channel === undefined || !CHANNELS.has(channel) || tenantId === undefined) return
-    const notification = { channel: channel as Notification['channel'], tenantId, id: id ?? '' }
+    const notification = parseNotification(payload)
+    if (notification === undefined) return
     for (const listener of this.#listeners) listener(notification)
   }
 }
