@@ -1,6 +1,7 @@
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { timestampArray } from './array-encoder.ts'
+import { instantLiteral } from './instant-literal.ts'
 import type { RetentionClass } from './metrics-engine.ts'
 import { PartitionMap, type PartitionRange } from './partition-map.ts'
 import { DAY_MS, RETENTION_CLASSES } from './retention.ts'
@@ -27,17 +28,37 @@ const NEAR_AFTER_MS = 40 * DAY_MS
 /** How many chunks one transaction makes at most: each holds locks, and the server's lock table has an end. */
 const MOST_AT_ONCE = 32
 
+/** Maintenance compresses less often than this. */
+const OPEN_AGAIN_AFTER_MS = 30_000
+
+/** No series has this id: they begin at 1. */
+const NO_SERIES = 0
+
+/** Bits of a chunk's status: some of it is compressed; some of it came after that, and is not (chunk.h of TimescaleDB). */
+const COMPRESSED = 1
+const PARTIAL = 8
+
+/** The statement that picks those of these chunks that are compressed, and take no rows beside that yet; not those that are gone. */
+export function closedChunksStatement(names: readonly string[]): string {
+  const list = names.map((name) => `'${name.replaceAll("'", "''")}'`).join(', ')
+  return `select name from unnest(array[${list}]::text[]) name
+    where case when to_regclass(name) is not null
+      then _timescaledb_functions.chunk_status(name::regclass) & ${COMPRESSED | PARTIAL} = ${COMPRESSED} end`
+}
+
 /** Knows the chunks that there are, and makes those that are missing before they are written to. */
 export class TimescaleChunks {
   readonly map = new PartitionMap()
   readonly #names = new Map<string, string>()
+  /** When a write last asked for chunks to be open, in ms of the process's own clock. */
+  readonly #openedAt = new Map<string, number>()
   readonly #database: Database
 
   constructor(database: Database) {
     this.#database = database
   }
 
-  /** Makes the chunks of these days (epoch ms) where they are missing; answers how many it made. */
+  /** Makes the chunks of these days (epoch ms) where they are missing, and opens those that are closed; answers how many it made. */
   async ensure(
     retention: RetentionClass,
     days: Iterable<number>,
@@ -55,10 +76,44 @@ export class TimescaleChunks {
         this.map.add(retention, chunk)
         this.#names.set(keyOf(retention, chunk.lowerMicros), chunk.name)
       }
+      if (value.isDone) await this.#open(retention, value.chunks, signal)
       created += value.created
       isDone = value.isDone
     }
     return created
+  }
+
+  /**
+   * Whether those of the chunks of a write that are `closed`, compressed as a whole, should be opened first: whoever writes into such a one
+   * notes that at the chunk, and all others who want to have to wait until that is committed.
+   */
+  mustOpen(names: readonly string[], closed: readonly string[]): boolean {
+    const nowMs = performance.now()
+    const isRecent = (name: string): boolean =>
+      nowMs - (this.#openedAt.get(name) ?? -Infinity) < OPEN_AGAIN_AFTER_MS
+    if (closed.every(isRecent)) return false
+    // A write asks once: where its chunks are compressed all the time, it goes on as it is.
+    for (const name of names) this.#openedAt.set(name, nowMs)
+    return true
+  }
+
+  /** Has compressed chunks take rows beside what is compressed, by a row that is gone again at the end of a short transaction. */
+  async #open(retention: RetentionClass, chunks: readonly Chunk[], signal?: AbortSignal): Promise<void> {
+    const options = { role: 'nomaly_system', freshness: 'latest', signal } as const
+    const [closed] = await this.#database.read(options, (connection) =>
+      connection.batch([closedChunksStatement(chunks.map(({ name }) => name))], 'commit'),
+    )
+    const names = new Set((closed as [string][]).map(([name]) => name))
+    const points = TIMESCALE_RELATIONS.points(retention)
+    for (const { lowerMicros } of chunks.filter(({ name }) => names.has(name))) {
+      const row = `series_id = ${NO_SERIES} and time = ${instantLiteral(lowerMicros)}`
+      await this.#database.transaction(options, (connection) =>
+        connection.batch([
+          `insert into ${points} (time, series_id, value) values (${instantLiteral(lowerMicros)}, ${NO_SERIES}, 0)`,
+          `delete from ${points} where ${row}`,
+        ]),
+      )
+    }
   }
 
   /** The chunk of a class that begins at an instant, as the map has it. */

@@ -20,7 +20,7 @@ import {
   type WriteCounts,
 } from './point-writer.ts'
 import { DAY_MS } from './retention.ts'
-import type { TimescaleChunks } from './timescale-chunks.ts'
+import { closedChunksStatement, type TimescaleChunks } from './timescale-chunks.ts'
 import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 const UNDEFINED_TABLE = '42P01'
@@ -93,7 +93,7 @@ export async function overwriteInChunks(
 /**
  * Keeps chunks from being compressed until the transaction ends: a statement that began before that could miss what it has to find. Lifts
  * the limit to what a transaction may unpack, which it only reaches where that much is written.
- * @throws UnknownPartitions naming `days` where one is gone.
+ * @throws UnknownPartitions naming `days` where one is gone, or has to be opened first.
  */
 export async function lockChunks(
   connection: Connection,
@@ -103,16 +103,20 @@ export async function lockChunks(
 ): Promise<void> {
   if (ranges.length === 0) return
   const names = ranges.map((range) => nameOf(chunks, range))
+  let closed: string[]
   try {
-    await connection.query(
-      `set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
-       lock table ${names.join(', ')} in row exclusive mode`,
-    )
+    const [, , rows] = await connection.batch([
+      'set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0',
+      `lock table ${names.join(', ')} in row exclusive mode`,
+      closedChunksStatement(names),
+    ])
+    closed = (rows as [string][]).map(([name]) => name)
   } catch (error) {
     if (sqlState(error) !== UNDEFINED_TABLE) throw error
     chunks.forgetAll()
     throw new UnknownPartitions(days())
   }
+  if (chunks.mustOpen(names, closed)) throw new UnknownPartitions(days())
 }
 
 async function compressedChunks(

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { EngineMoved } from '../../src/metrics/engine-state.ts'
@@ -118,6 +119,11 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
       commitTimeoutMs: 10_000,
       log: () => {},
     })
+    // Nothing is stored yet: it may still be either.
+    const admin = new pg.Client({ connectionString: fixture.adminUrl })
+    await admin.connect()
+    await admin.query("update metrics.engine set name = 'partitioned'")
+    await admin.end()
     processes = await Promise.all([0, 1].map(() => MovableMetrics.find(database, open)))
   })
   afterEach(async () => {

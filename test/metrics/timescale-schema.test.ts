@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PointBatch, SeriesSource } from '../../src/metrics/metrics-engine.ts'
 import { CHUNK_HOURS, listChunks, missingRanges } from '../../src/metrics/timescale-chunks.ts'
 import { adaptWidth, fittingHours, POINTS_PER_CHUNK } from '../../src/metrics/timescale-compression.ts'
+import { newSource } from '../conformance/metrics-probe.ts'
 import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
 import {
   compressAll,
@@ -196,6 +197,47 @@ describe.skipIf(!isOffered)(
       expect(await countPoints()).toBe(before)
       expect(await rolledUp()).toEqual([])
     }, 120_000)
+
+    test('the first who writes into a compressed chunk holds up nobody, also where both know it from before', async () => {
+      const scope = { tenantId: randomUUID() }
+      const [own, others] = [newSource(), newSource()]
+      const startMs = WORKLOAD_NOW_MS - (WORKLOAD_NOW_MS % DAY_MS) - 90 * DAY_MS
+      const write = (
+        engine: Pick<typeof fixture.engine, 'append' | 'correct'>,
+        how: 'append' | 'correct',
+        source: SeriesSource,
+        ...times: number[]
+      ) => engine[how](scope, batch(times, 1, source))
+      const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      let isSlow = false
+      let hasWritten = false
+      const slow = fixture.pausing(async (statement) => {
+        hasWritten ||= isSlow && statement.includes('latest_points')
+        if (statement !== 'commit' || !hasWritten) return
+        reached.resolve()
+        await released.promise
+      })
+      for (const [n, engine] of [fixture.engine, fixture.neighbour, slow].entries())
+        await write(engine, 'append', own, startMs + n)
+      expect(await compressAll(fixture.database)).toBeGreaterThan(0)
+      isSlow = true
+      const writing = write(slow, 'append', own, startMs + 10)
+      await reached.promise
+      // Would wait until the other one commits, which it does not.
+      expect((await write(fixture.engine, 'append', others, startMs + 11)).value.inserted).toBe(1)
+      expect(
+        (await write(fixture.neighbour, 'correct', others, startMs + 12, startMs + 11)).value,
+      ).toMatchObject({
+        changed: 1,
+        inserted: 1,
+      })
+      released.resolve()
+      expect((await writing).value.inserted).toBe(1)
+      const [row] = await ask<{ strange: number }>(
+        'select count(*)::int4 as strange from metrics.timescale_points_forever where series_id = 0',
+      )
+      expect(row!.strange).toBe(0)
+    })
 
     test('a chunk in use is left for the next time', async () => {
       const source = { kind: 'dataset', id: randomUUID(), retention: 'month' } as const
