@@ -16,6 +16,7 @@ const NOUNS = [
   'metrics',
   'notifications',
   'queue',
+  'sessions',
   'settings',
 ]
 

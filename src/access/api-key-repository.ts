@@ -63,9 +63,9 @@ export class ApiKeyRepository {
         .executeTakeFirst(),
     )
     if (result.numUpdatedRows === 0n) throw notFound('key', id)
-    await this.#run(async ({ kysely }) => {
-      await kysely.deleteFrom('sign_in_links').where('key_id', '=', id).execute()
-      await kysely.deleteFrom('browser_sessions').where('key_id', '=', id).execute()
+    await this.#run(async (connection) => {
+      await connection.kysely.deleteFrom('sign_in_links').where('key_id', '=', id).execute()
+      await connection.query("select nomaly.end_sessions($1, 'key', $2)", [this.#scope.tenantId, id])
     })
   }
 }

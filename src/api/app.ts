@@ -10,6 +10,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { Api } from './api.ts'
 import { registerAuthentication } from './plugins/authentication.ts'
+import { BrowserCookie } from './plugins/browser-cookie.ts'
 import { registerDashboard } from './plugins/dashboard.ts'
 import { answerBadHttp, answerBadPath } from './plugins/malformed-requests.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
@@ -33,6 +34,7 @@ import { registerKeyRoutes } from './routes/keys.ts'
 import { acceptPointFormats, registerPointRoutes } from './routes/points.ts'
 import { registerQueryRoutes } from './routes/query.ts'
 import { registerSeriesRoutes } from './routes/series.ts'
+import { registerSessionRoutes } from './routes/sessions.ts'
 import { registerSettingRoutes } from './routes/settings.ts'
 import { registerWebhookRoutes } from './routes/webhook.ts'
 
@@ -100,7 +102,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
       })
     },
   })
-  registerAuthentication(app, { identities: store.identities, allowedHosts: options.allowedHosts })
+  const browserCookie = new BrowserCookie(config.publicUrl?.startsWith('https:') === true)
+  registerAuthentication(app, { store, cookie: browserCookie, allowedHosts: options.allowedHosts })
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
     metrics.requestSeconds.observe(
@@ -124,7 +127,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   await app.register(async (scope) => {
     acceptEmptyJson(scope)
     const routes = scope as unknown as Api
-    registerAccountRoutes(routes, store, options.version, config.publicUrl?.startsWith('https:') === true)
+    registerAccountRoutes(routes, store, options.version)
+    registerSessionRoutes(routes, store, browserCookie)
     registerDatasetRoutes(routes, store)
     registerBackfillRoutes(routes, store)
     registerExportRoutes(routes, store)

@@ -103,6 +103,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'API keys: list, create, revoke',
     load: async () => (await import('./commands/keys.ts')).registerKeys,
   },
+  sessions: {
+    group: ADMINISTER,
+    summary: 'list and sign out browsers that are signed in',
+    load: async () => (await import('./commands/sessions.ts')).registerSessions,
+  },
   flags: {
     group: ADMINISTER,
     summary: 'feature flags: list, create, set, roll out, revert, …',

@@ -1,38 +1,8 @@
 import { availableParallelism } from 'node:os'
+import { integer, type Option, text } from './option.ts'
+import { SESSION_OPTIONS } from './session-options.ts'
 
-/** How the text of an environment variable becomes a value, and what it may be. */
-export type OptionKind =
-  | { readonly type: 'text' }
-  | { readonly type: 'url' }
-  | { readonly type: 'choice'; readonly choices: readonly string[] }
-  | { readonly type: 'integer'; readonly min: number; readonly max: number; readonly unit?: string }
-
-/** One setting: the variable it is read from, its default and what it does. */
-export interface Option<T> {
-  readonly env: string
-  readonly kind: OptionKind
-  /** What holds when the variable is not set. */
-  readonly fallback: T
-  /** Said in the reference where the default is not the fallback itself. */
-  readonly fallbackText?: string
-  /** The value is never printed. */
-  readonly secret?: boolean
-  readonly description: string
-}
-
-function text(env: string, fallback: string, description: string): Option<string> {
-  return { env, kind: { type: 'text' }, fallback, description }
-}
-
-function integer(
-  env: string,
-  fallback: number,
-  [min, max]: readonly [number, number],
-  unit: string,
-  description: string,
-): Option<number> {
-  return { env, kind: { type: 'integer', min, max, unit }, fallback, description }
-}
+export type { Option, OptionKind } from './option.ts'
 
 /** Everything that can be set, in the order of the reference. Each variable may also be given as `NAME_FILE`, the path of a file that holds it. */
 export const CONFIG_OPTIONS = {
@@ -121,6 +91,7 @@ export const CONFIG_OPTIONS = {
     'ms',
     'How long a command to Redis may take. After a few that took longer none is tried until it answers again.',
   ),
+  ...SESSION_OPTIONS,
   embeddedDatabasePort: integer(
     'NOMALY_EMBEDDED_DATABASE_PORT',
     8421,

@@ -48,6 +48,7 @@ export class SelfWatch implements AsyncDisposable {
       actor: 'system',
       via: 'key',
       keyId: undefined,
+      session: undefined,
     }
   }
 

@@ -1,6 +1,14 @@
 import type { Config } from '../config/profiles.ts'
 import { invalidField } from '../errors.ts'
+import type { Database } from '../database/database.ts'
+import type { Notifier } from '../notifications/notifier.ts'
 import type { Redis } from '../redis/connection.ts'
+import { PostgresSessions } from '../sessions/postgres-sessions.ts'
+import { Revocations } from '../sessions/revocations.ts'
+import { type SessionLimits, sessionLimits } from '../sessions/session-limits.ts'
+import type { SessionStore } from '../sessions/session-store.ts'
+import { SessionTable } from '../sessions/session-table.ts'
+import { Sessions } from '../sessions/sessions.ts'
 
 /** What quickens the product beside its databases, and may be away at any time. */
 export interface QuickTier extends AsyncDisposable {
@@ -29,4 +37,50 @@ export async function openQuickTier(
   const { openRedis } = await import('../redis/connection.ts')
   const redis = await openRedis({ url, timeoutMs, log, clientName: 'nomaly' })
   return { redis, prefix, [Symbol.asyncDispose]: () => redis[Symbol.asyncDispose]() }
+}
+
+/** What {@link openSessions} builds on; a clock may be given to it. */
+export interface SessionParts {
+  readonly config: Parameters<typeof sessionLimits>[0] & Pick<Config, 'sessions'>
+  readonly database: Database
+  readonly notifier: Notifier
+  readonly quickTier: QuickTier | undefined
+  readonly log: (message: string) => void
+  readonly now?: () => number
+}
+
+/**
+ * Opens the sessions of browsers: in PostgreSQL, and with their copies in Redis where there is one.
+ * @throws NomalyError `invalid_input` where Redis is wanted for them and none is configured.
+ */
+export async function openSessions(parts: SessionParts): Promise<Sessions> {
+  const { config, database, notifier, quickTier, log, now = Date.now } = parts
+  const limits = sessionLimits(config)
+  const table = new SessionTable(database, now)
+  if (config.sessions === 'redis' && quickTier === undefined)
+    throw invalidField('NOMALY_SESSIONS', 'is redis, and REDIS_URL names none')
+  const store: SessionStore =
+    quickTier === undefined || config.sessions === 'postgres'
+      ? new PostgresSessions(table)
+      : await openRedisSessions(quickTier, table, limits, now)
+  const revocations = new Revocations(database, log, () => performance.now())
+  const renew = (): void =>
+    void revocations
+      .renew()
+      .catch((error: Error) => log(`Ended sessions could not be read: ${error.message}`))
+  notifier.subscribe(({ channel }) => channel === 'keys' && renew())
+  notifier.onReconnect(renew)
+  return new Sessions({ database, table, store, revocations, limits, log, now })
+}
+
+async function openRedisSessions(
+  { redis, prefix }: QuickTier,
+  table: SessionTable,
+  limits: SessionLimits,
+  now: () => number,
+): Promise<SessionStore> {
+  const { RedisSessions } = await import('../sessions/redis-sessions.ts')
+  const { noteEveryMs, rotateEveryMs } = limits
+  const copyMs = Math.min(noteEveryMs, rotateEveryMs)
+  return new RedisSessions({ redis, prefix, table, copyMs, noteEveryMs, now })
 }

@@ -18,7 +18,7 @@ import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
-import { openQuickTier } from './open-quick-tier.ts'
+import { openQuickTier, openSessions } from './open-quick-tier.ts'
 import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
 import { Store } from './store.ts'
 
@@ -34,6 +34,12 @@ type StoreConfig = Pick<
   | 'redisUrl'
   | 'redisPrefix'
   | 'redisTimeoutMs'
+  | 'sessions'
+  | 'sessionHours'
+  | 'sessionIdleMinutes'
+  | 'sessionRotateMinutes'
+  | 'sessionGraceSeconds'
+  | 'sessionsPerKey'
   | LiveOption
 >
 
@@ -88,6 +94,7 @@ export async function openStore(
   await queue.start()
   const identities = new Identities(database, log)
   notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
+  const sessions = await openSessions({ config, database, notifier, quickTier, log })
   const requireSource = metricsDatabase === database ? requireDataset : requireDatasetOf(database)
   const { maxSeriesPerDataset } = config
   const metrics = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
@@ -107,6 +114,7 @@ export async function openStore(
     notifier,
     queue,
     identities,
+    sessions,
     tenants,
     flags,
     liveSettings,

@@ -11,6 +11,7 @@ import type { LiveEntries } from '../flags/live-entries.ts'
 import type { LiveSettings } from '../flags/live-settings.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
+import type { Sessions } from '../sessions/sessions.ts'
 import type { QuickTier } from './open-quick-tier.ts'
 import { createRepositories, createUnitOfWork, type Repositories, type UnitOfWork } from './unit-of-work.ts'
 
@@ -24,6 +25,7 @@ export interface StoreParts {
   readonly notifier: Notifier
   readonly queue: TaskQueue
   readonly identities: Identities
+  readonly sessions: Sessions
   readonly tenants: Tenants
   readonly flags: Flags
   readonly liveSettings: LiveSettings
@@ -55,6 +57,7 @@ export class Store implements AsyncDisposable {
   readonly notifier: Notifier
   readonly queue: TaskQueue
   readonly identities: Identities
+  readonly sessions: Sessions
   readonly tenants: Tenants
   readonly flags: Flags
   readonly liveSettings: LiveSettings
@@ -69,6 +72,7 @@ export class Store implements AsyncDisposable {
     this.notifier = parts.notifier
     this.queue = parts.queue
     this.identities = parts.identities
+    this.sessions = parts.sessions
     this.tenants = parts.tenants
     this.flags = parts.flags
     this.liveSettings = parts.liveSettings

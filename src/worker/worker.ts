@@ -106,6 +106,7 @@ export class Worker implements AsyncDisposable {
     every('prune', 3_600_000, () =>
       pruneHistory(store.database, store.liveSettings.values.eventRetentionHours),
     )
+    every('prune sessions', 3_600_000, () => store.sessions.prune())
     if (store.hasMetricsApart) every('prune metrics', 3_600_000, () => pruneMarkers(store.metricsDatabase))
     const report = reconcileReporter(this.#options.metrics, logger)
     every('reconcile', 3_600_000, () =>

@@ -19,9 +19,7 @@ test('a sign-in link works once, and leaves a cookie that scripts cannot read', 
   expect(first.status).toBe(302)
   expect(first.headers.get('location')).toBe('/')
   const cookie = first.headers.getSetCookie()[0]!
-  expect(cookie).toMatch(
-    /^nomaly_browser=browser_[\w-]{43}; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Lax$/,
-  )
+  expect(cookie).toMatch(/^nomaly=session_[\w-]{43}; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Lax$/)
 
   const again = await browse('GET', path)
   expect(again.status).toBe(401)
@@ -64,7 +62,7 @@ test('neither links nor cookies nor keys are kept as they are', async () => {
   const path = await makeLink()
   const cookie = await signIn()
   const rows = await asSystem(`select encode(token_hash, 'escape') as hash from nomaly.sign_in_links
-    union all select encode(token_hash, 'escape') from nomaly.browser_sessions
+    union all select encode(token_hash, 'escape') from nomaly.sessions
     union all select encode(key_hash, 'escape') from nomaly.api_keys`)
   const stored = JSON.stringify(rows)
   for (const secret of [path.split('=')[1]!, cookie.split('=')[1]!, nomaly.tenant.key])
@@ -159,7 +157,7 @@ test('signing out ends the cookie at once, on every server', async () => {
   expect(await meBeside()).toBe(200)
   const out = await browse('POST', '/v1/sign-out', { cookie, headers: { 'sec-fetch-site': 'same-origin' } })
   expect(out.status).toBe(204)
-  expect(out.headers.getSetCookie()[0]).toMatch(/^nomaly_browser=; .*Expires=Thu, 01 Jan 1970/)
+  expect(out.headers.getSetCookie()[0]).toMatch(/^nomaly=; Max-Age=0; Path=\/; HttpOnly; SameSite=Lax$/)
   expect((await me()).status).toBe(401)
   await expect.poll(meBeside, { timeout: 2_000 }).toBe(401)
   expect((await browse('GET', '/v1/me', { cookie: other })).status).toBe(200)
@@ -167,7 +165,7 @@ test('signing out ends the cookie at once, on every server', async () => {
 
 test('a session that has expired is over', async () => {
   const cookie = await signIn()
-  await asSystem(`update nomaly.browser_sessions set expires_at = now() - interval '1 second'`)
+  await asSystem(`update nomaly.sessions set expires_at = now() - interval '1 second'`)
   expect((await browse('GET', '/v1/me', { cookie })).status).toBe(401)
 })
 

@@ -22,6 +22,9 @@ export async function makeKnownThings(nomaly: TestNomaly, client: pg.Client): Pr
   const run = await post(`/v1/jobs/${job.id}/runs`, undefined)
   const key = await post('/v1/keys', { name: 'known', role: 'viewer' })
   await post('/v1/flags', { key: 'known', enabled: true })
+  const link = await post('/v1/sign-in-links', undefined)
+  await nomaly.request('GET', link.path, { key: '' })
+  const [session] = (await nomaly.request('GET', '/v1/sessions')).body.items
   await nomaly.request('PUT', '/v1/webhook', { body: { url: 'http://127.0.0.1:9/' } })
   // Findings are the worker's, and there is none here.
   const { rows } = await client.query<{ id: string }>(
@@ -42,6 +45,7 @@ export async function makeKnownThings(nomaly: TestNomaly, client: pg.Client): Pr
     anomalies: rows[0]!.id,
     detectors: detector.id,
     keys: key.id,
+    sessions: session.id,
     flags: 'known',
     settings: 'log-level',
     backfills: backfill.id,

@@ -8,6 +8,7 @@ export interface TenantThings {
   readonly runId: string
   readonly anomalyId: string
   readonly keyId: string
+  readonly sessionId: string
   readonly flagKey: string
   /** One that takes parts, with part 1. */
   readonly backfillId: string
@@ -62,6 +63,17 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
   'GET /v1/me': { needs: 'read', calls: plain('/v1/me'), foreign: 'own' },
   'GET /v1/audit': { needs: 'administer', calls: list('/v1/audit'), foreign: 'own' },
   'POST /v1/sign-out': { needs: 'read', calls: plain('/v1/sign-out'), foreign: 'own' },
+  'POST /v1/sign-out-everywhere': {
+    needs: 'read',
+    calls: plain('/v1/sign-out-everywhere'),
+    foreign: 'own',
+  },
+  'GET /v1/sessions': {
+    needs: 'read',
+    calls: (things) => [...list('/v1/sessions')(things), { path: '/v1/sessions?all=true' }],
+    foreign: 'own',
+  },
+  'DELETE /v1/sessions/:id': { needs: 'read', calls: one('sessions', 'sessionId'), foreign: gone },
   'POST /v1/sign-in-links': { needs: 'administer', calls: plain('/v1/sign-in-links'), foreign: 'own' },
   'GET /v1/algorithms': { needs: 'read', calls: plain('/v1/algorithms'), foreign: 'own' },
   'GET /v1/events': {

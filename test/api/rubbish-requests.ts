@@ -125,8 +125,8 @@ function headersOf(key: string, isWrong: boolean): fc.Arbitrary<Record<string, s
       { authorization: `Basic ${key}` },
       { authorization: `Bearer nomaly_${'a'.repeat(43)}` },
       { authorization: "Bearer ' or 1=1 --" },
-      { cookie: `nomaly_browser=browser_${'a'.repeat(43)}` },
-      { cookie: 'nomaly_browser=%00; =; ;;' },
+      { cookie: `nomaly=session_${'a'.repeat(43)}` },
+      { cookie: 'nomaly=%00; =; ;;' },
     ),
     fc
       .constantFrom<Record<string, string>>(

@@ -12,6 +12,7 @@ export interface KnownThings {
   readonly anomalies: string
   readonly detectors: string
   readonly keys: string
+  readonly sessions: string
   readonly flags: string
   readonly settings: string
   /** One that takes parts, and the number of one that has come. */

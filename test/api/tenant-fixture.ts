@@ -6,7 +6,15 @@ import { dumpTenant } from './tenant-rows.ts'
 
 /** Part of every name that {@link fillTenant} gives: nobody but that tenant may ever read it. */
 export const SECRET = 'nightingale'
-const LISTS = ['/v1/datasets', '/v1/detectors', '/v1/jobs', '/v1/anomalies', '/v1/audit', '/v1/flags']
+const LISTS = [
+  '/v1/datasets',
+  '/v1/detectors',
+  '/v1/jobs',
+  '/v1/anomalies',
+  '/v1/audit',
+  '/v1/flags',
+  '/v1/sessions',
+]
 
 /** Gives a tenant one of everything, through the API, and waits until nothing moves any more. */
 export async function fillTenant(
@@ -55,6 +63,7 @@ export async function fillTenant(
     name: `${SECRET} paused`,
     schedule: { kind: 'cron', cron: '0 0 1 1 *' },
   })
+  const sessionId = await signInBrowsers(nomaly, key)
   const cursors = new Map<string, string>()
   for (const path of LISTS) cursors.set(path, (await get(`${path}?limit=1`)).nextCursor ?? '')
   // Only one anomaly may have been found: its own place is a cursor too.
@@ -80,6 +89,7 @@ export async function fillTenant(
     runId: anomaly.runId,
     anomalyId: anomaly.id,
     keyId: apiKey.id,
+    sessionId,
     flagKey,
     backfillId,
     cursor: (path) => cursors.get(path) ?? '',
@@ -106,6 +116,17 @@ async function makeBackfills(nomaly: TestNomaly, key: string, dataset: string): 
     return body.status === 'completed'
   })
   return begin()
+}
+
+/** Two that stay signed in, of which one is answered, and one that is signed out again. */
+async function signInBrowsers(nomaly: TestNomaly, key: string): Promise<string> {
+  for (let count = 0; count < 3; count++) {
+    const { body } = await nomaly.request('POST', '/v1/sign-in-links', { key })
+    await nomaly.request('GET', body.path, { key: '' })
+  }
+  const [newest, next] = (await nomaly.request('GET', '/v1/sessions', { key })).body.items
+  await nomaly.request('DELETE', `/v1/sessions/${newest.id}`, { key })
+  return next.id
 }
 
 async function isOutboxEmpty(admin: pg.Client): Promise<boolean> {

@@ -2,16 +2,11 @@ import { Type } from 'typebox'
 import { ROLES } from '../../access/roles.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
-import { BROWSER_COOKIE, identityOf } from '../plugins/authentication.ts'
+import { identityOf } from '../plugins/authentication.ts'
 import { PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/shared.ts'
 
-const THIRTY_DAYS = 30 * 86_400
-
-/**
- * Who one is, signing a browser in and out, and the audit log.
- * @param isSecure whether browsers reach the product over TLS, also where a proxy ends it.
- */
-export function registerAccountRoutes(app: Api, store: Store, version: string, isSecure: boolean): void {
+/** Who one is, links that sign browsers in, and the audit log. */
+export function registerAccountRoutes(app: Api, store: Store, version: string): void {
   app.get(
     '/v1/me',
     {
@@ -72,48 +67,6 @@ export function registerAccountRoutes(app: Api, store: Store, version: string, i
         })),
         nextCursor: page.nextCursor,
       }
-    },
-  )
-
-  app.get(
-    '/sign-in',
-    {
-      config: { permission: 'public' },
-      schema: { hide: true, querystring: Type.Object({ token: Type.String({ maxLength: 200 }) }) },
-    },
-    async (request, reply) => {
-      const token = await store.identities.redeemSignInToken(request.query.token)
-      return reply
-        .setCookie(BROWSER_COOKIE, token, {
-          path: '/',
-          httpOnly: true,
-          // Lax, since the link is opened from a terminal or a mail; what changes anything checks its origin.
-          sameSite: 'lax',
-          secure: isSecure || request.protocol === 'https',
-          maxAge: THIRTY_DAYS,
-        })
-        .redirect('/')
-    },
-  )
-
-  app.post(
-    '/v1/sign-out',
-    {
-      config: { permission: 'read' },
-      schema: {
-        tags: ['account'],
-        summary: 'Sign this browser out',
-        response: { 204: Type.Null(), ...problems },
-      },
-    },
-    async (request, reply) => {
-      const cookie = request.cookies[BROWSER_COOKIE]
-      if (cookie !== undefined) {
-        await store.identities.signOut(cookie)
-        // Other servers may have seen this cookie a moment ago, and streams are open under it.
-        store.notifier.publish({ channel: 'keys', tenantId: identityOf(request).scope.tenantId, id: '' })
-      }
-      return reply.clearCookie(BROWSER_COOKIE, { path: '/' }).code(204).send(null)
     },
   )
 

@@ -1,12 +1,11 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import { NomalyError } from '../../errors.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
-import { identify, identityOf } from '../plugins/authentication.ts'
+import { identityOf, isStillKnown } from '../plugins/authentication.ts'
 import { problems } from '../schemas/shared.ts'
 
 const MAX_STREAMS = 500
@@ -86,12 +85,6 @@ export function registerEventRoutes(app: Api, store: Store): void {
       stream.wake()
     },
   )
-}
-
-/** Whether the key or the cookie of a request would be taken now. */
-async function isStillKnown(request: FastifyRequest, store: Store): Promise<boolean> {
-  const identity = await identify(request, store.identities)
-  return identity?.scope.tenantId === identityOf(request).scope.tenantId
 }
 
 /** One listener: reads on from the last event it has seen, whenever there is something new. */

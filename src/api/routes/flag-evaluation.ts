@@ -6,7 +6,7 @@ import { RulesetWaiters } from '../../flags/ruleset-waiters.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
-import { identify, identityOf } from '../plugins/authentication.ts'
+import { identityOf, isStillKnown } from '../plugins/authentication.ts'
 import { DefinitionBody, FlagParams, presentDefinition } from '../schemas/flags.ts'
 import { problems } from '../schemas/shared.ts'
 
@@ -115,8 +115,7 @@ function revisionOf(etag: string): number {
 
 /** A key may have been revoked while its holder waited. */
 async function requireStillKnown(request: FastifyRequest, store: Store): Promise<void> {
-  const identity = await identify(request, store.identities)
-  if (identity?.scope.tenantId === identityOf(request).scope.tenantId) return
+  if (await isStillKnown(request, store)) return
   throw new NomalyError('unauthenticated', 'The key was revoked, or the browser signed out.', {
     hint: 'Use another key.',
   })

@@ -85,6 +85,8 @@ export function registerKeyRoutes(app: Api, store: Store): void {
         await unit.audit.record(actor, 'key.revoke', { kind: 'key', id })
       })
       store.identities.forget()
+      // The browsers that were signed in with it are not, from now on.
+      await store.sessions.heed()
       store.notifier.publish({ channel: 'keys', tenantId: scope.tenantId, id })
       replyPosition(reply, position)
       return reply.code(204).send(null)

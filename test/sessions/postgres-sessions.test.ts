@@ -1,0 +1,3 @@
+import { describeSessions } from '../conformance/sessions.ts'
+
+describeSessions('postgres', async () => undefined)
