@@ -13,6 +13,7 @@ const NOUNS = [
   'flags',
   'ingestion',
   'jobs',
+  'limits',
   'metrics',
   'notifications',
   'queue',

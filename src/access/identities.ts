@@ -1,10 +1,10 @@
 import type { Database } from '../database/database.ts'
 import type { Identity } from './identity.ts'
 import type { Role } from './roles.ts'
-import { createSecretToken, hashSecretToken } from './secret-token.ts'
+import { hashSecretToken } from './secret-token.ts'
+import { insertSignInLink } from './sign-in-links.ts'
 import type { TenantScope } from './tenant-scope.ts'
 
-const LINK_LIFETIME = '15 minutes'
 /** How long an answer, yes or no, is believed without asking again: the time a revocation may take to be felt where its notice is lost. */
 const CACHE_MS = 5_000
 const CACHE_SIZE = 10_000
@@ -51,13 +51,10 @@ export class Identities {
    * @param keyId the key that asks for it: once it is revoked, the browser is signed out.
    */
   async createSignInToken(scope: TenantScope, role: Role, keyId?: string): Promise<string> {
-    const { token, hash } = createSecretToken('link')
-    await this.#write(
-      `insert into nomaly.sign_in_links (token_hash, tenant_id, role, key_id, expires_at)
-       values ($1, $2, $3, $4, now() + interval '${LINK_LIFETIME}')`,
-      [hash, scope.tenantId, role, keyId ?? null],
+    const { value } = await this.#database.transaction({ role: 'nomaly_system' }, (connection) =>
+      insertSignInLink(connection, scope, role, keyId),
     )
-    return token
+    return value
   }
 
   /** Forgets what was resolved, so that a revoked key stops working here at once. */

@@ -13,8 +13,10 @@ import { registerAuthentication } from './plugins/authentication.ts'
 import { BrowserCookie } from './plugins/browser-cookie.ts'
 import { registerDashboard } from './plugins/dashboard.ts'
 import { answerBadHttp, answerBadPath } from './plugins/malformed-requests.ts'
+import { registerIdempotency } from './plugins/idempotency.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { registerProblemDetails } from './plugins/problem-details.ts'
+import { registerAttemptLimits, registerRateLimits } from './plugins/rate-limits.ts'
 import { compileValidator } from './plugins/validation.ts'
 import { registerAccountRoutes } from './routes/account.ts'
 import { registerAnomalyRoutes } from './routes/anomalies.ts'
@@ -103,7 +105,10 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     },
   })
   const browserCookie = new BrowserCookie(config.publicUrl?.startsWith('https:') === true)
+  registerAttemptLimits(app, store, browserCookie)
   registerAuthentication(app, { store, cookie: browserCookie, allowedHosts: options.allowedHosts })
+  registerRateLimits(app, store)
+  registerIdempotency(app)
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
     metrics.requestSeconds.observe(

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { HTTP_STATUS, NomalyError, type ErrorCode, type FieldProblem } from '../errors.ts'
+import { retrying } from './retry.ts'
 
 type Query = Readonly<Record<string, string | number | undefined>>
 
@@ -21,6 +23,10 @@ export interface ServerEvent {
 
 const TIMEOUT_MS = 30_000
 const PAGE = 200
+const ATTEMPTS = 4
+/** Longer ones are told to whoever waits, who may have better things to do. */
+const LONGEST_WAIT_SECONDS = 60
+const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
 /** Talks to the HTTP API of one server. What fails is thrown as `NomalyError` with the server's words and hint. */
 export class ApiClient {
@@ -33,19 +39,25 @@ export class ApiClient {
   }
 
   get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
-    return this.request('GET', path, { ...(query === undefined ? {} : { query }), signal })
+    return patiently(isHeldBack, signal, () =>
+      this.request('GET', path, { ...(query === undefined ? {} : { query }), signal }),
+    )
   }
 
+  /** Has something done once: where the answer did not come, it is asked for again under the same `Idempotency-Key`. */
   post<T>(path: string, body?: unknown): Promise<T> {
-    return this.request('POST', path, body === undefined ? {} : { body })
+    const headers = { 'idempotency-key': randomUUID() }
+    return patiently(isRepeatable, undefined, () =>
+      this.request('POST', path, { headers, ...(body === undefined ? {} : { body }) }),
+    )
   }
 
   put<T>(path: string, body: unknown): Promise<T> {
-    return this.request('PUT', path, { body })
+    return patiently(isHeldBack, undefined, () => this.request('PUT', path, { body }))
   }
 
   delete<T>(path: string): Promise<T> {
-    return this.request('DELETE', path)
+    return patiently(isHeldBack, undefined, () => this.request('DELETE', path))
   }
 
   /** One request; answers the JSON of the response, `undefined` where there is none. */
@@ -195,6 +207,8 @@ function connectionError(error: unknown, url: string, timeoutMs: number): unknow
     {
       hint: 'Check the URL and the network.',
       cause: error,
+      // It was there a moment ago.
+      ...(BROKEN.has(failure.cause?.code ?? '') ? { retryAfterSeconds: 0 } : {}),
     },
   )
 }
@@ -233,5 +247,32 @@ function codeOf(type: string | undefined, status: number): ErrorCode {
   const codes = Object.keys(HTTP_STATUS) as ErrorCode[]
   return (
     codes.find((code) => HTTP_STATUS[code] === status) ?? (status >= 500 ? 'unavailable' : 'invalid_input')
+  )
+}
+
+/** Not done, and to be asked for again as soon as the server says. */
+function isHeldBack({ code, retryAfterSeconds = Infinity }: NomalyError): boolean {
+  return code === 'rate_limited' && retryAfterSeconds <= LONGEST_WAIT_SECONDS
+}
+
+/** Of a request with an `Idempotency-Key`: also where it may have been done. */
+function isRepeatable(error: NomalyError): boolean {
+  if (error.code === 'unknown_outcome' || error.code === 'timeout' || isHeldBack(error)) return true
+  const { code, retryAfterSeconds = Infinity } = error
+  return (
+    (code === 'under_way' || code === 'overloaded' || code === 'unavailable') &&
+    retryAfterSeconds <= LONGEST_WAIT_SECONDS
+  )
+}
+
+function patiently<T>(
+  mayPass: (error: NomalyError) => boolean,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const never = new AbortController().signal
+  return retrying(
+    { attempts: ATTEMPTS, signal: signal ?? never, random: Math.random, onWait: () => {}, mayPass },
+    work,
   )
 }

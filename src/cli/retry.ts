@@ -5,6 +5,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'unavailable',
   'overloaded',
   'unknown_outcome',
+  'under_way',
   'timeout',
   'rate_limited',
 ])
@@ -17,6 +18,8 @@ export interface RetryOptions {
   readonly random: () => number
   /** Told before each wait. */
   readonly onWait: (error: NomalyError, waitMs: number) => void
+  /** Whether it may pass; otherwise its kind decides. */
+  readonly mayPass?: (error: NomalyError) => boolean
 }
 
 /**
@@ -28,8 +31,8 @@ export async function retrying<T>(options: RetryOptions, work: () => Promise<T>)
     try {
       return await work()
     } catch (error) {
-      if (!(error instanceof NomalyError) || !PASSING.has(error.code) || attempt >= options.attempts)
-        throw error
+      const { mayPass = isPassing } = options
+      if (!(error instanceof NomalyError) || !mayPass(error) || attempt >= options.attempts) throw error
       const ceilingMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1))
       // Jitter on top of what the server asked for, so that all who were refused do not come back at once.
       const waitMs = (error.retryAfterSeconds ?? 0) * 1000 + ceilingMs * options.random()
@@ -37,4 +40,8 @@ export async function retrying<T>(options: RetryOptions, work: () => Promise<T>)
       await sleep(waitMs, undefined, { signal: options.signal })
     }
   }
+}
+
+function isPassing({ code }: NomalyError): boolean {
+  return PASSING.has(code)
 }

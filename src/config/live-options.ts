@@ -10,6 +10,13 @@ export const LIVE_OPTIONS = [
   'maxBodyBytes',
   'maxSeriesPerRequest',
   'maxIngestBytes',
+  'rateReadsPerMinute',
+  'rateWritesPerMinute',
+  'ratePointsPerMinute',
+  'rateExpensivePerMinute',
+  'rateTenantKeys',
+  'rateFailuresPerMinute',
+  'idempotencyHours',
 ] as const satisfies readonly (keyof typeof CONFIG_OPTIONS)[]
 
 export type LiveOption = (typeof LIVE_OPTIONS)[number]

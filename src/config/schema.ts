@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { LIMIT_OPTIONS } from './limit-options.ts'
 import { integer, type Option, text } from './option.ts'
 import { SESSION_OPTIONS } from './session-options.ts'
 
@@ -190,6 +191,7 @@ export const CONFIG_OPTIONS = {
     'points',
     'Points of small requests that may wait in one process to be stored together with others, in batches of at most 10,000 points or after 50 ms; more are refused with 503 and Retry-After.',
   ),
+  ...LIMIT_OPTIONS,
   workerConcurrency: integer(
     'NOMALY_WORKER_CONCURRENCY',
     Math.max(1, Math.min(8, availableParallelism())),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
@@ -56,15 +57,26 @@ export class Backfills {
     this.#catalog = new SeriesCatalog(options.maxSeriesPerDataset)
   }
 
-  /** @throws NomalyError `conflict` where the tenant has too many that are open. */
-  async create(scope: TenantScope, source: SeriesSource): Promise<Committed<Backfill>> {
+  /**
+   * @param id one that nothing else has; where this very backfill was opened before, it is answered.
+   * @throws NomalyError `conflict` where the tenant has too many that are open.
+   */
+  async create(
+    scope: TenantScope,
+    source: SeriesSource,
+    id: string = randomUUID(),
+  ): Promise<Committed<Backfill>> {
     return this.#transaction(scope, async (connection) => {
+      // Two that come at the same moment: the second one waits, and finds what the first one has made.
+      await connection.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id])
+      const before = await findBackfill(connection, id)
+      if (before?.source.id === source.id) return before
       await lockSourceForWriting(connection, source.id, 'shared')
       await this.#options.requireSource?.(connection, source)
       await requireRoom(connection, scope)
       const [row] = await connection.query<{ id: string; number: string }>(
-        `insert into metrics.backfills (tenant_id, source_kind, source_id, retention) values ($1, $2, $3, $4) returning id, number`,
-        [scope.tenantId, source.kind, source.id, source.retention],
+        `insert into metrics.backfills (id, tenant_id, source_kind, source_id, retention) values ($1, $2, $3, $4, $5) returning id, number`,
+        [id, scope.tenantId, source.kind, source.id, source.retention],
       )
       await connection.as('nomaly_system', 'nomaly_app', () =>
         connection.query('select metrics.create_backfill_points($1)', [row!.number]),

@@ -1,6 +1,8 @@
 import type { Config } from '../config/profiles.ts'
 import { invalidField } from '../errors.ts'
 import type { Database } from '../database/database.ts'
+import { MemoryRateCounter } from '../limits/memory-rate-counter.ts'
+import type { RateCounter } from '../limits/rate-counter.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { Redis } from '../redis/connection.ts'
 import { PostgresSessions } from '../sessions/postgres-sessions.ts'
@@ -37,6 +39,13 @@ export async function openQuickTier(
   const { openRedis } = await import('../redis/connection.ts')
   const redis = await openRedis({ url, timeoutMs, log, clientName: 'nomaly' })
   return { redis, prefix, [Symbol.asyncDispose]: () => redis[Symbol.asyncDispose]() }
+}
+
+/** What counts requests: Redis for all processes together where there is one, this process otherwise. */
+export async function openRateCounter(quickTier: QuickTier | undefined): Promise<RateCounter> {
+  if (quickTier === undefined) return new MemoryRateCounter()
+  const { RedisRateCounter } = await import('../limits/redis-rate-counter.ts')
+  return new RedisRateCounter(quickTier)
 }
 
 /** What {@link openSessions} builds on; a clock may be given to it. */

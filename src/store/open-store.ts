@@ -8,6 +8,8 @@ import type { LiveOption } from '../config/live-options.ts'
 import { Flags } from '../flags/flags.ts'
 import { LiveEntries } from '../flags/live-entries.ts'
 import { LiveSettings, type LiveValues } from '../flags/live-settings.ts'
+import { FailedAttempts } from '../limits/failed-attempts.ts'
+import { RateLimits } from '../limits/rate-limits.ts'
 import { Backfills } from '../metrics/backfills.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 import { MovableMetrics } from '../metrics/movable-metrics.ts'
@@ -18,7 +20,7 @@ import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
-import { openQuickTier, openSessions } from './open-quick-tier.ts'
+import { openQuickTier, openRateCounter, openSessions } from './open-quick-tier.ts'
 import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
 import { Store } from './store.ts'
 
@@ -95,6 +97,9 @@ export async function openStore(
   const identities = new Identities(database, log)
   notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
   const sessions = await openSessions({ config, database, notifier, quickTier, log })
+  const counter = await openRateCounter(quickTier)
+  const rateLimits = new RateLimits(counter, values)
+  const failedAttempts = new FailedAttempts({ counter, quotas: values, database, log })
   const requireSource = metricsDatabase === database ? requireDataset : requireDatasetOf(database)
   const { maxSeriesPerDataset } = config
   const metrics = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
@@ -118,6 +123,8 @@ export async function openStore(
     tenants,
     flags,
     liveSettings,
+    rateLimits,
+    failedAttempts,
     liveEntries,
     quickTier,
   })

@@ -9,6 +9,8 @@ import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 import type { Flags } from '../flags/flags.ts'
 import type { LiveEntries } from '../flags/live-entries.ts'
 import type { LiveSettings } from '../flags/live-settings.ts'
+import type { FailedAttempts } from '../limits/failed-attempts.ts'
+import type { RateLimits } from '../limits/rate-limits.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
 import type { Sessions } from '../sessions/sessions.ts'
@@ -29,7 +31,9 @@ export interface StoreParts {
   readonly tenants: Tenants
   readonly flags: Flags
   readonly liveSettings: LiveSettings
-  /** What keeps the two up to date. */
+  readonly rateLimits: RateLimits
+  readonly failedAttempts: FailedAttempts
+  /** What keeps flags and settings up to date. */
   readonly liveEntries: LiveEntries
   /** `undefined` where no Redis is configured. */
   readonly quickTier: QuickTier | undefined
@@ -61,6 +65,8 @@ export class Store implements AsyncDisposable {
   readonly tenants: Tenants
   readonly flags: Flags
   readonly liveSettings: LiveSettings
+  readonly rateLimits: RateLimits
+  readonly failedAttempts: FailedAttempts
   readonly #liveEntries: LiveEntries
   readonly #quickTier: QuickTier | undefined
 
@@ -76,6 +82,8 @@ export class Store implements AsyncDisposable {
     this.tenants = parts.tenants
     this.flags = parts.flags
     this.liveSettings = parts.liveSettings
+    this.rateLimits = parts.rateLimits
+    this.failedAttempts = parts.failedAttempts
     this.#liveEntries = parts.liveEntries
     this.#quickTier = parts.quickTier
   }

@@ -1,5 +1,6 @@
 import { ApiKeyRepository } from '../access/api-key-repository.ts'
 import { AuditLog } from '../access/audit-log.ts'
+import { SignInLinks } from '../access/sign-in-links.ts'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { AnomalyRepository } from '../anomalies/anomaly-repository.ts'
 import type { Connection, Executor } from '../database/connection.ts'
@@ -8,6 +9,7 @@ import { DetectorRepository } from '../detectors/detector-repository.ts'
 import { DetectorStateRepository } from '../jobs/detector-state-repository.ts'
 import { JobRepository } from '../jobs/job-repository.ts'
 import { RunRepository } from '../jobs/run-repository.ts'
+import { IdempotencyKeys } from '../limits/idempotency-keys.ts'
 import type { TaskName, TaskPayloads, TaskQueue } from '../queue/task-queue.ts'
 import { SettingRepository } from '../settings/setting-repository.ts'
 import { FlagRepository } from '../flags/flag-repository.ts'
@@ -27,6 +29,7 @@ export interface Repositories {
   readonly anomalies: AnomalyRepository
   readonly events: EventRepository
   readonly flags: FlagRepository
+  readonly idempotencyKeys: IdempotencyKeys
 }
 
 /** Sends tasks that exist if and only if the unit of work commits. */
@@ -39,6 +42,7 @@ export interface UnitQueue {
 export interface UnitOfWork extends Repositories {
   readonly queue: UnitQueue
   readonly outbox: Outbox
+  readonly signInLinks: SignInLinks
   /** Runs work that may fail without taking the rest of the transaction along. */
   savepoint<T>(work: (unit: UnitOfWork) => Promise<T>): Promise<T>
 }
@@ -57,6 +61,7 @@ export function createRepositories(run: Executor, scope: TenantScope): Repositor
     anomalies: new AnomalyRepository(run, scope),
     events: new EventRepository(run),
     flags: new FlagRepository(run, scope.tenantId),
+    idempotencyKeys: new IdempotencyKeys(run, scope),
   }
 }
 
@@ -66,6 +71,7 @@ export function createUnitOfWork(connection: Connection, scope: TenantScope, que
   const unit: UnitOfWork = {
     ...createRepositories(run, scope),
     outbox: new Outbox(run, scope),
+    signInLinks: new SignInLinks(run, scope),
     queue: {
       send: (name, payload, key) => queue.send(connection, name, payload, { key, back: 'nomaly_app' }),
     },

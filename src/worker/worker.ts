@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { WorkerPresence } from '../jobs/worker-presence.ts'
 import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
+import { pruneIdempotencyKeys } from '../limits/idempotency-keys.ts'
 import { pruneHistory, pruneMarkers, relayOutbox } from '../store/relay.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -106,6 +107,7 @@ export class Worker implements AsyncDisposable {
     every('prune', 3_600_000, () =>
       pruneHistory(store.database, store.liveSettings.values.eventRetentionHours),
     )
+    every('prune idempotency keys', 3_600_000, () => pruneIdempotencyKeys(store.database))
     every('prune sessions', 3_600_000, () => store.sessions.prune())
     if (store.hasMetricsApart) every('prune metrics', 3_600_000, () => pruneMarkers(store.metricsDatabase))
     const report = reconcileReporter(this.#options.metrics, logger)

@@ -5,24 +5,22 @@ import type { Dataset } from '../datasets/dataset.ts'
 import type { Backfill } from '../metrics/backfill.ts'
 import { backfillNotFound } from '../metrics/backfill-rows.ts'
 import type { Store } from '../store/store.ts'
+import type { UnitOfWork } from '../store/unit-of-work.ts'
 
-/** Opens a backfill of a dataset. */
-export async function startBackfill(
+/** Opens a backfill of a dataset under an id, once; what of it stands in the core is left to {@link noteBackfill}. */
+export async function openBackfill(
   store: Store,
-  { scope, actor }: Identity,
+  scope: TenantScope,
   dataset: Dataset,
+  id: string,
 ): Promise<Committed<Backfill>> {
-  const source = { kind: 'dataset', id: dataset.id, retention: dataset.retention } as const
-  const created = await store.backfills.create(scope, source)
-  await store.transaction(scope, (unit) =>
-    unit.audit.record(
-      actor,
-      'backfill.create',
-      { kind: 'backfill', id: created.value.id },
-      { datasetId: dataset.id },
-    ),
-  )
-  return created
+  return store.backfills.create(scope, { kind: 'dataset', id: dataset.id, retention: dataset.retention }, id)
+}
+
+/** Notes that a backfill was opened. */
+export async function noteBackfill(unit: UnitOfWork, { actor }: Identity, backfill: Backfill): Promise<void> {
+  const subject = { kind: 'backfill', id: backfill.id }
+  await unit.audit.record(actor, 'backfill.create', subject, { datasetId: backfill.source.id })
 }
 
 /** A backfill of this very dataset. @throws NomalyError `not_found`. */

@@ -24,15 +24,6 @@ export interface JobRequest {
 }
 
 /** Makes a job, and with it the first run or the first due time. */
-export async function createJob(
-  store: Store,
-  identity: Identity,
-  request: JobRequest,
-): Promise<Committed<Job>> {
-  return store.transaction(identity.scope, (unit) => addJob(unit, identity, request))
-}
-
-/** Makes a job as part of something larger. */
 export async function addJob(unit: UnitOfWork, identity: Identity, request: JobRequest): Promise<Job> {
   const nextRunAt = nextOccurrence(request.schedule, new Date())
   const dataset = await unit.datasets.get(request.dataset)
@@ -91,56 +82,51 @@ export async function startRun(
 
 /** Cancels, pauses or resumes a job. @throws NomalyError `conflict` where its state does not allow it. */
 export async function actOnJob(
-  store: Store,
+  unit: UnitOfWork,
   identity: Identity,
   id: string,
   action: JobAction,
-): Promise<Committed<Job>> {
-  return store.transaction(identity.scope, async (unit) => {
-    const before = await unit.jobs.lock(id)
-    if (action === 'pause' && before.schedule.kind === 'once')
-      throw new NomalyError('conflict', 'A job that runs once cannot be paused.', {
-        hint: 'Cancel it; a new run starts it again.',
-      })
-    const nextRunAt = action === 'resume' ? nextOccurrence(before.schedule, new Date()) : undefined
-    const open = await unit.runs.findOpen(id)
-    // A cancelled job that was run by hand: only that run is left to cancel.
-    const isRunOnly = action === 'cancel' && before.status === 'cancelled' && open !== undefined
-    const job = isRunOnly ? before : await unit.jobs.act(id, action, nextRunAt)
-    if (action === 'resume') {
-      if (job.schedule.kind !== 'cron' && open === undefined)
-        await startRun(unit, identity.scope.tenantId, job)
-    } else if (open !== undefined) {
-      const status = action === 'pause' && job.schedule.kind === 'streaming' ? 'completed' : 'cancelled'
-      await unit.runs.finish({ id: open.id }, status)
-      const { seriesDone, seriesTotal } = open
-      await unit.outbox.add('run', { id: open.id, jobId: id, status, seriesDone, seriesTotal })
-    }
-    await unit.audit.record(identity.actor, `job.${action}`, { kind: 'job', id })
-    await unit.outbox.add('job', { id, status: job.status })
-    return job
-  })
+): Promise<Job> {
+  const before = await unit.jobs.lock(id)
+  if (action === 'pause' && before.schedule.kind === 'once')
+    throw new NomalyError('conflict', 'A job that runs once cannot be paused.', {
+      hint: 'Cancel it; a new run starts it again.',
+    })
+  const nextRunAt = action === 'resume' ? nextOccurrence(before.schedule, new Date()) : undefined
+  const open = await unit.runs.findOpen(id)
+  // A cancelled job that was run by hand: only that run is left to cancel.
+  const isRunOnly = action === 'cancel' && before.status === 'cancelled' && open !== undefined
+  const job = isRunOnly ? before : await unit.jobs.act(id, action, nextRunAt)
+  if (action === 'resume') {
+    if (job.schedule.kind !== 'cron' && open === undefined) await startRun(unit, identity.scope.tenantId, job)
+  } else if (open !== undefined) {
+    const status = action === 'pause' && job.schedule.kind === 'streaming' ? 'completed' : 'cancelled'
+    await unit.runs.finish({ id: open.id }, status)
+    const { seriesDone, seriesTotal } = open
+    await unit.outbox.add('run', { id: open.id, jobId: id, status, seriesDone, seriesTotal })
+  }
+  await unit.audit.record(identity.actor, `job.${action}`, { kind: 'job', id })
+  await unit.outbox.add('job', { id, status: job.status })
+  return job
 }
 
 /** Runs a job now, whatever its schedule says. @throws NomalyError `conflict` while a run of it is under way, or for streaming jobs. */
-export async function runJobNow(store: Store, identity: Identity, id: string): Promise<Committed<Run>> {
-  return store.transaction(identity.scope, async (unit) => {
-    const job = await unit.jobs.lock(id)
-    if (job.schedule.kind === 'streaming')
-      throw new NomalyError('conflict', 'A streaming job works by itself as points arrive.', {
-        hint: 'Make a job that runs once to look at all of the data again.',
-      })
-    if ((await unit.runs.findOpen(id)) !== undefined)
-      throw new NomalyError('conflict', 'A run of this job is under way.', {
-        hint: 'Wait for it, or cancel it.',
-      })
-    // A scheduled job that is paused or cancelled stays so: this is one run, not its schedule.
-    if (job.schedule.kind === 'once') await unit.jobs.setStatus(id, 'pending')
-    const run = await startRun(unit, identity.scope.tenantId, job)
-    await unit.audit.record(identity.actor, 'job.run', { kind: 'job', id })
-    await unit.outbox.add('job', { id, status: job.schedule.kind === 'once' ? 'pending' : job.status })
-    return run!
-  })
+export async function runJobNow(unit: UnitOfWork, identity: Identity, id: string): Promise<Run> {
+  const job = await unit.jobs.lock(id)
+  if (job.schedule.kind === 'streaming')
+    throw new NomalyError('conflict', 'A streaming job works by itself as points arrive.', {
+      hint: 'Make a job that runs once to look at all of the data again.',
+    })
+  if ((await unit.runs.findOpen(id)) !== undefined)
+    throw new NomalyError('conflict', 'A run of this job is under way.', {
+      hint: 'Wait for it, or cancel it.',
+    })
+  // A scheduled job that is paused or cancelled stays so: this is one run, not its schedule.
+  if (job.schedule.kind === 'once') await unit.jobs.setStatus(id, 'pending')
+  const run = await startRun(unit, identity.scope.tenantId, job)
+  await unit.audit.record(identity.actor, 'job.run', { kind: 'job', id })
+  await unit.outbox.add('job', { id, status: job.schedule.kind === 'once' ? 'pending' : job.status })
+  return run!
 }
 
 /** Removes a job with its runs and anomalies. */

@@ -1,9 +1,14 @@
 import createClient from 'openapi-fetch'
+import { patientFetch } from './patient-fetch.ts'
 import { problemFromBody } from './problem.ts'
 import type { paths } from './schema.d.ts'
 
 /** The typed client of the HTTP API; the browser's cookie signs every request. */
-export const api = createClient<paths>({ baseUrl: '/', credentials: 'same-origin' })
+export const api = createClient<paths>({
+  baseUrl: '/',
+  credentials: 'same-origin',
+  fetch: (request) => patientFetch(request),
+})
 
 /** Resolves to the body of a success and throws an `ApiProblem` otherwise. */
 export async function answer<Body>(

@@ -1,8 +1,10 @@
 import { Type } from 'typebox'
 import { ROLES } from '../../access/roles.ts'
 import type { Store } from '../../store/store.ts'
+import type { UnitOfWork } from '../../store/unit-of-work.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/shared.ts'
 
 /** Who one is, links that sign browsers in, and the audit log. */
@@ -81,9 +83,11 @@ export function registerAccountRoutes(app: Api, store: Store, version: string): 
       },
     },
     async (request, reply) => {
-      const { scope, role, keyId } = identityOf(request)
-      const token = await store.identities.createSignInToken(scope, role, keyId)
-      return reply.code(201).send({ path: `/sign-in?token=${token}` })
+      const { role, keyId } = identityOf(request)
+      const work = async (unit: UnitOfWork): Promise<{ path: string }> => ({
+        path: `/sign-in?token=${await unit.signInLinks.create(role, keyId)}`,
+      })
+      return idempotently(store, request, reply.code(201), work, { showsSecret: true })
     },
   )
 }

@@ -12,7 +12,7 @@ import { invalidField } from '../../errors.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { AnomalyBody } from '../schemas/anomalies.ts'
 import {
   IdParams,
@@ -107,17 +107,15 @@ export function registerAnomalyRoutes(app: Api, store: Store): void {
         },
       },
       async (request, reply) => {
-        const { scope, actor } = identityOf(request)
+        const { actor } = identityOf(request)
         const { id } = request.params
         const note = (request.body as { note?: string } | null | undefined)?.note
-        const { value, position } = await store.transaction(scope, async (unit) => {
+        return idempotently(store, request, reply, async (unit) => {
           const anomaly = await unit.anomalies.act(id, action, actor, note)
           await unit.audit.record(actor, `anomaly.${action}`, { kind: 'anomaly', id })
           await unit.outbox.add('anomaly', { id, change: 'state' })
-          return anomaly
+          return present(anomaly)
         })
-        replyPosition(reply, position)
-        return present(value)
       },
     )
 }

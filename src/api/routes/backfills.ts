@@ -1,16 +1,20 @@
 import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
+import type { Committed, Position } from '../../database/position.ts'
 import type { Backfill } from '../../metrics/backfill.ts'
 import type { Store } from '../../store/store.ts'
+import type { UnitOfWork } from '../../store/unit-of-work.ts'
 import {
   backfillOf,
   cancelBackfill,
   finishBackfill,
-  startBackfill,
+  noteBackfill,
+  openBackfill,
 } from '../../workflows/manage-backfills.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import {
   DatasetParams,
@@ -101,10 +105,21 @@ export function registerBackfillRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const identity = identityOf(request)
-      const dataset = await store.read(identity.scope, 'latest').datasets.get(request.params.dataset)
-      const { value, position } = await startBackfill(store, identity, dataset)
-      replyPosition(reply, position)
-      return reply.code(201).send(present(value))
+      const { scope } = identity
+      // In the database of the metrics, before it is noted in the core: repeated under a key it is opened once.
+      const prepare = async (id: string): Promise<Committed<Backfill>> => {
+        const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+        return openBackfill(store, scope, dataset, id)
+      }
+      let written: Position | undefined
+      const work = async (unit: UnitOfWork, { value, position }: Committed<Backfill>) => {
+        await noteBackfill(unit, identity, value)
+        written = position
+        return present(value)
+      }
+      const body = await idempotently(store, request, reply.code(201), work, { prepare })
+      if (written !== undefined) replyPosition(reply, written)
+      return body
     },
   )
 

@@ -5,6 +5,7 @@ import type { SourceSummary } from '../../metrics/metrics-engine.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import {
   DatasetParams,
@@ -72,8 +73,8 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
       },
     },
     async (request, reply) => {
-      const { scope, actor } = identityOf(request)
-      const { value, position } = await store.transaction(scope, async (unit) => {
+      const { actor } = identityOf(request)
+      return idempotently(store, request, reply.code(201), async (unit) => {
         const dataset = await unit.datasets.create(request.body)
         await unit.audit.record(
           actor,
@@ -82,11 +83,9 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
           { name: dataset.name },
         )
         await unit.outbox.add('dataset', { id: dataset.id, change: 'created' })
-        return dataset
+        // Nothing is asked of the metrics: what is stored must not look as if it had failed because these are away.
+        return presentOne(dataset, undefined)
       })
-      replyPosition(reply, position)
-      // Nothing is asked of the metrics: what is stored must not look as if it had failed because these are away.
-      return reply.code(201).send(presentOne(value, undefined))
     },
   )
 

@@ -4,6 +4,7 @@ import type { Detector } from '../../detectors/detector.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import {
   AlgorithmName,
@@ -85,16 +86,14 @@ export function registerDetectorRoutes(app: Api, store: Store): void {
       },
     },
     async (request, reply) => {
-      const { scope, actor } = identityOf(request)
+      const { actor } = identityOf(request)
       const { name, ...input } = request.body
       const settings = validateDetectorSettings(input)
-      const { value, position } = await store.transaction(scope, async (unit) => {
+      return idempotently(store, request, reply.code(201), async (unit) => {
         const detector = await unit.detectors.create(name, settings)
         await unit.audit.record(actor, 'detector.create', { kind: 'detector', id: detector.id }, { name })
-        return detector
+        return presentDetector(detector)
       })
-      replyPosition(reply, position)
-      return reply.code(201).send(presentDetector(value))
     },
   )
 

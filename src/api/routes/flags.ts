@@ -7,6 +7,7 @@ import type { Position } from '../../database/position.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import {
   FlagBody,
@@ -58,12 +59,12 @@ export function registerFlagRoutes(app: Api, store: Store): void {
     async (request, reply) => {
       const { scope, actor } = identityOf(request)
       const { key, note, ...input } = request.body
-      const { value, position } = await store.transaction(scope, (unit) =>
-        unit.flags.create(key, input as FlagChange, { actor, note }),
+      const flag = await idempotently(store, request, reply.code(201), async (unit) =>
+        presentFlag(await unit.flags.create(key, input as FlagChange, { actor, note })),
       )
       await store.flags.announce(scope.tenantId)
-      void reply.code(201)
-      return answerFlag(reply, value, position)
+      void reply.header('etag', etagOf(flag))
+      return flag
     },
   )
 
@@ -172,11 +173,12 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       const { scope, actor } = identityOf(request)
       const { version, note } = request.body
       const ifVersion = readIfMatch(request.headers['if-match'])
-      const { value, position } = await store.transaction(scope, (unit) =>
-        unit.flags.revert(request.params.key, version, { actor, note, ifVersion }),
+      const flag = await idempotently(store, request, reply, async (unit) =>
+        presentFlag(await unit.flags.revert(request.params.key, version, { actor, note, ifVersion })),
       )
       await store.flags.announce(scope.tenantId)
-      return answerFlag(reply, value, position)
+      void reply.header('etag', etagOf(flag))
+      return flag
     },
   )
 }
@@ -187,7 +189,7 @@ function answerFlag(reply: FastifyReply, flag: Flag, position: Position): Type.S
   return presentFlag(flag)
 }
 
-function etagOf({ version }: Flag): string {
+function etagOf({ version }: Pick<Flag, 'version'>): string {
   return `"${version}"`
 }
 

@@ -1,12 +1,15 @@
 import { Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
+import type { Detector } from '../../detectors/detector.ts'
 import { notFound } from '../../errors.ts'
 import { type Job, JOB_ACTIONS, type JobAction } from '../../jobs/job.ts'
 import type { Run } from '../../jobs/run.ts'
 import type { Store } from '../../store/store.ts'
-import { actOnJob, createJob, deleteJob, runJobNow } from '../../workflows/manage-jobs.ts'
+import type { Repositories } from '../../store/unit-of-work.ts'
+import { actOnJob, addJob, deleteJob, runJobNow } from '../../workflows/manage-jobs.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { DetectorSettingsBody } from '../schemas/detectors.ts'
 import { JobBody, JobStatus, RunBody, ScheduleBody, SelectorBody } from '../schemas/jobs.ts'
@@ -70,9 +73,9 @@ export function registerJobRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const identity = identityOf(request)
-      const { value, position } = await createJob(store, identity, request.body)
-      replyPosition(reply, position)
-      return reply.code(201).send(await presentJob(store, identity.scope, value))
+      return idempotently(store, request, reply.code(201), async (unit) =>
+        presentChanged(unit, await addJob(unit, identity, request.body)),
+      )
     },
   )
 
@@ -120,9 +123,9 @@ export function registerJobRoutes(app: Api, store: Store): void {
       },
       async (request, reply) => {
         const identity = identityOf(request)
-        const { value, position } = await actOnJob(store, identity, request.params.id, action)
-        replyPosition(reply, position)
-        return presentJob(store, identity.scope, value)
+        return idempotently(store, request, reply, async (unit) =>
+          presentChanged(unit, await actOnJob(unit, identity, request.params.id, action)),
+        )
       },
     )
 
@@ -133,9 +136,10 @@ export function registerJobRoutes(app: Api, store: Store): void {
       schema: { tags, summary: 'Run a job now', params: IdParams, response: { 201: RunBody, ...problems } },
     },
     async (request, reply) => {
-      const { value, position } = await runJobNow(store, identityOf(request), request.params.id)
-      replyPosition(reply, position)
-      return reply.code(201).send(presentRun(value))
+      const identity = identityOf(request)
+      return idempotently(store, request, reply.code(201), async (unit) =>
+        presentRun(await runJobNow(unit, identity, request.params.id)),
+      )
     },
   )
 
@@ -192,20 +196,34 @@ async function presentJobs(store: Store, scope: TenantScope, jobs: readonly Job[
     latest.anomalies.countOpen(ids),
     latest.detectors.getMany([...new Set(jobs.map(({ detectorId }) => detectorId))]),
   ])
-  return jobs.flatMap(({ detectorId, createdAt, updatedAt, ...job }) => {
-    const detector = detectors.get(detectorId)
+  return jobs.flatMap((job) => {
+    const detector = detectors.get(job.detectorId)
     // Deleted while this request was under way, and its job before it.
-    if (detector === undefined) return []
-    const lastRun = runs.get(job.id)
-    return {
-      ...job,
-      createdAt: createdAt.toISOString(),
-      updatedAt: updatedAt.toISOString(),
-      detector: presentDetector(detector),
-      lastRun: lastRun === undefined ? null : presentRun(lastRun),
-      openAnomalies: open.get(job.id) ?? 0,
-    }
+    return detector === undefined ? [] : join(job, detector, runs.get(job.id), open.get(job.id))
   })
+}
+
+/** A job as the transaction sees that has made or changed it, where one statement comes after the other. */
+async function presentChanged(unit: Repositories, job: Job): Promise<PresentedJob> {
+  const runs = await unit.runs.latestOf([job.id])
+  const open = await unit.anomalies.countOpen([job.id])
+  return join(job, await unit.detectors.get(job.detectorId), runs.get(job.id), open.get(job.id))
+}
+
+function join(
+  { createdAt, updatedAt, detectorId: _detectorId, ...job }: Job,
+  detector: Detector,
+  lastRun: Run | undefined,
+  openAnomalies = 0,
+): PresentedJob {
+  return {
+    ...job,
+    createdAt: createdAt.toISOString(),
+    updatedAt: updatedAt.toISOString(),
+    detector: presentDetector(detector),
+    lastRun: lastRun === undefined ? null : presentRun(lastRun),
+    openAnomalies,
+  }
 }
 
 // eslint-disable-next-line typescript/explicit-function-return-type -- the type is that of the literal

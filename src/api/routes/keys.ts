@@ -2,8 +2,10 @@ import { Type } from 'typebox'
 import type { ApiKey } from '../../access/api-key-repository.ts'
 import { ROLES } from '../../access/roles.ts'
 import type { Store } from '../../store/store.ts'
+import type { UnitOfWork } from '../../store/unit-of-work.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { idempotently } from '../plugins/idempotency.ts'
 import { replyPosition } from '../plugins/positions.ts'
 import { IdParams, NullableTime, pageOf, problems, Time } from '../schemas/shared.ts'
 
@@ -54,15 +56,14 @@ export function registerKeyRoutes(app: Api, store: Store): void {
       },
     },
     async (request, reply) => {
-      const { scope, actor } = identityOf(request)
+      const { actor } = identityOf(request)
       const { name, role } = request.body
-      const { value, position } = await store.transaction(scope, async (unit) => {
-        const created = await unit.apiKeys.create(name, role)
-        await unit.audit.record(actor, 'key.create', { kind: 'key', id: created.apiKey.id }, { name, role })
-        return created
-      })
-      replyPosition(reply, position)
-      return reply.code(201).send({ ...present(value.apiKey), key: value.key })
+      const work = async (unit: UnitOfWork) => {
+        const { apiKey, key } = await unit.apiKeys.create(name, role)
+        await unit.audit.record(actor, 'key.create', { kind: 'key', id: apiKey.id }, { name, role })
+        return { ...present(apiKey), key }
+      }
+      return idempotently(store, request, reply.code(201), work, { showsSecret: true })
     },
   )
 
