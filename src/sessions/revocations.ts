@@ -46,11 +46,15 @@ export class Revocations {
    * @throws NomalyError `unavailable` where that cannot be found out.
    */
   async cover(session: Session): Promise<boolean> {
-    const ageMs = this.#clock() - this.#asOfMs
-    if (ageMs > REVOCATION_BOUND_MS) await this.renew()
-    else if (ageMs > RENEW_MS && this.#reading === undefined)
+    if (this.#ageMs > REVOCATION_BOUND_MS) await this.#reading
+    if (this.#ageMs > REVOCATION_BOUND_MS) await this.renew()
+    else if (this.#ageMs > RENEW_MS && this.#reading === undefined)
       this.renew().catch((error: Error) => this.#log(`Ended sessions could not be read: ${error.message}`))
     return this.#covers(session)
+  }
+
+  get #ageMs(): number {
+    return this.#clock() - this.#asOfMs
   }
 
   /** Takes in what this process itself has committed. */

@@ -15,7 +15,7 @@ interface Pair {
 
 /** Stands between a client and a server, and can lose what they say to one another. */
 export class TcpProxy implements AsyncDisposable {
-  readonly #target: { readonly host: string; readonly port: number }
+  #target: { readonly host: string; readonly port: number }
   readonly #pairs = new Set<Pair>()
   readonly #listener = createServer((client) => this.#accept(client))
   #isAway = false
@@ -55,6 +55,13 @@ export class TcpProxy implements AsyncDisposable {
   /** Ends every connection and refuses new ones, until {@link comeBack}. */
   goAway(): void {
     this.#isAway = true
+    this.cut()
+  }
+
+  /** Ends every connection; new ones come through to the server of another URL. */
+  leadTo(url: string): void {
+    const { hostname, port } = new URL(url)
+    this.#target = { host: hostname, port: Number(port) }
     this.cut()
   }
 
