@@ -16,6 +16,13 @@ export interface Watch {
   readonly isCurrent: boolean
 }
 
+/** The right to load a value, until it is given back or expires. */
+export interface LoadRight {
+  /** What was kept under the key when the right was taken. */
+  readonly value: string | undefined
+  giveBack(): Promise<void>
+}
+
 /** Where floors and values are. Every call may fail at any time, and what failed may have been done all the same. */
 export interface CacheStore extends AsyncDisposable {
   /** Whether {@link look} shows every commit that was acknowledged, by whatever process, before it was called. */
@@ -48,6 +55,6 @@ export interface CacheStore extends AsyncDisposable {
   put(scope: TenantScope, key: string, value: string, ttlMs: number): Promise<void>
   /** Gives floors that exist a new nonce and the later position. What does not exist stays so: its reader begins with a newer position. */
   raise(scope: TenantScope, tags: readonly string[], position: Position): Promise<void>
-  /** Takes the right to load a value, among processes; answers how to give it back, or `undefined` where another has it. */
-  lock(scope: TenantScope, key: string, ttlMs: number): Promise<(() => Promise<void>) | undefined>
+  /** Takes the right to load a value, among processes; `undefined` where another has it. */
+  lock(scope: TenantScope, key: string, ttlMs: number): Promise<LoadRight | undefined>
 }

@@ -62,7 +62,7 @@ export class KeptValues {
   async keep(
     reading: Reading,
     look: Look,
-    loaded: { value: unknown; positions: readonly Position[]; startedAtMs: number },
+    loaded: { value: unknown; positions: readonly Position[]; newestAtMs: number },
   ): Promise<void> {
     const { store, limits, now } = this.#options
     const json = loaded.value === undefined ? undefined : JSON.stringify(loaded.value)
@@ -102,7 +102,7 @@ export class KeptValues {
       const json = await decodeBody(look.value!)
       const value: unknown = json === undefined ? undefined : JSON.parse(json)
       if (value !== undefined && !this.#fits(reading.wanted.schema, value)) return undefined
-      return entryOf(reading, look, { ...header, value, json, startedAtMs })
+      return entryOf(reading, look, { ...header, value, json, newestAtMs: startedAtMs })
     } catch {
       return undefined
     }
@@ -147,7 +147,7 @@ function entryOf(
     value: unknown
     json: string | undefined
     positions: readonly Position[]
-    startedAtMs: number
+    newestAtMs: number
     expiresAtMs: number
   },
 ): LocalEntry {
@@ -159,7 +159,7 @@ function entryOf(
     positions: read.positions,
     expiresAtMs: read.expiresAtMs,
     bytes: 2 * (read.json?.length ?? 0),
-    validatedAtMs: read.startedAtMs,
+    validatedAtMs: read.newestAtMs,
     watch: undefined,
   }
 }

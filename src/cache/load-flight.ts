@@ -5,15 +5,16 @@ export class LoadFlight {
   /** Of generation and nonces of the floors under which it loads. */
   signature: string
   readonly positions: readonly Position[]
-  readonly startedAtMs: number
+  /** The value that it brings was the newest there is then. */
+  readonly newestAtMs: number
   readonly #abort = new AbortController()
   #landing: Promise<unknown> | undefined
   #waiting = 0
 
-  constructor(signature: string, positions: readonly Position[], startedAtMs: number) {
+  constructor(signature: string, positions: readonly Position[], newestAtMs: number) {
     this.signature = signature
     this.positions = positions
-    this.startedAtMs = startedAtMs
+    this.newestAtMs = newestAtMs
   }
 
   get signal(): AbortSignal {

@@ -1,6 +1,6 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Position } from '../database/position.ts'
-import type { CacheStore, Look, Watch } from './cache-store.ts'
+import type { CacheStore, LoadRight, Look, Watch } from './cache-store.ts'
 import { type Floor, laterPosition } from './floor.ts'
 
 export interface MemoryCacheOptions {
@@ -79,8 +79,8 @@ export class MemoryCache implements CacheStore {
     }
   }
 
-  async lock(): Promise<() => Promise<void>> {
-    return async () => {}
+  async lock(): Promise<LoadRight> {
+    return { value: undefined, giveBack: async () => {} }
   }
 
   /** Forgets all: what was said meanwhile was not heard. */

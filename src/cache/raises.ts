@@ -44,6 +44,10 @@ export class Raises implements AsyncDisposable {
     return this.#owed.concerns(scope, tags)
   }
 
+  get owesAny(): boolean {
+    return !this.#owed.isEmpty
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopHearing()
     this.#closing.abort()

@@ -62,6 +62,11 @@ export class ReadThrough implements Cache {
     return (await this.#readShared(reading, entry)) as Static<S> | undefined
   }
 
+  /** Whether a commit of this process is acknowledged and could not be told to the others yet. */
+  get owesRaises(): boolean {
+    return this.#raises.owesAny
+  }
+
   raise(scope: TenantScope, tags: readonly string[], position: Position): Promise<void> {
     return this.#raises.raise(scope, tags, position)
   }
@@ -96,9 +101,9 @@ export class ReadThrough implements Cache {
       look = await this.#look(reading, true)
     }
     if (look === undefined) return this.#bypass(reading)
-    const found = await this.#find(reading, look, startedAtMs)
+    const found = this.#loadedMeanwhile(reading, look) ?? (await this.#find(reading, look, startedAtMs))
     if (found !== undefined) return found.value
-    const flight = this.#flightFor(reading, look)
+    const flight = this.#flightFor(reading, look, startedAtMs)
     if (entry !== undefined && mayServeStale(reading, entry, look)) {
       flight.keepOn()
       this.counts.stale++
@@ -144,13 +149,24 @@ export class ReadThrough implements Cache {
     return found
   }
 
-  #flightFor(reading: Reading, look: Look): LoadFlight {
+  /** What a load of this process has brought while these floors were looked up. */
+  #loadedMeanwhile({ id }: Reading, look: Look): Found | undefined {
+    const entry = this.store.isAuthoritative ? this.kept.local(id) : undefined
+    return entry !== undefined && entry.expiresAtMs > this.options.now() && isUnder(entry, look)
+      ? entry
+      : undefined
+  }
+
+  #flightFor(reading: Reading, look: Look, lookedAtMs: number): LoadFlight {
     const known = this.#flights.get(reading.id)
     const { freshness } = reading.wanted
     if (known?.isWanted === true && this.canJoin(known, look, freshness)) return known
     const after = typeof freshness === 'object' && 'after' in freshness ? [freshness.after] : []
     const positions = latestPositions([...look.floors.map((floor) => floor!.position), ...after])
-    const flight = new LoadFlight(signatureOf(look), positions, this.options.now())
+    // Of floors that do not show every commit, a value that is only new enough for a position says nothing of others.
+    const newestAtMs =
+      this.store.isAuthoritative || after.length === 0 ? lookedAtMs : Number.NEGATIVE_INFINITY
+    const flight = new LoadFlight(signatureOf(look), positions, newestAtMs)
     this.#flights.set(reading.id, flight)
     flight.start(async () => {
       try {
@@ -167,12 +183,12 @@ export class ReadThrough implements Cache {
     if (this.store.isAuthoritative) return flight.signature === signatureOf(look)
     if (freshness === 'latest') return false
     if ('after' in freshness) return covers(flight.positions, freshness.after)
-    return this.options.now() - flight.startedAtMs <= freshness.maxLagMs
+    return this.options.now() - flight.newestAtMs <= freshness.maxLagMs
   }
 
   async #loadAlone(reading: Reading, look: Look, flight: LoadFlight): Promise<unknown> {
-    const right = await this.#takeRight(reading, flight)
-    if (right !== undefined && 'value' in right) return right.value
+    const right = await this.#takeRight(reading, look, flight)
+    if (right !== undefined && !('giveBack' in right)) return right.value
     let keeping: Promise<void> | undefined
     try {
       const { value, kept } = await this.load(reading, look, flight)
@@ -193,10 +209,9 @@ export class ReadThrough implements Cache {
     look: Look,
     flight: LoadFlight,
   ): Promise<{ value: unknown; kept: Promise<void> }> {
-    const startedAtMs = this.options.now()
     const value: unknown = await reading.wanted.load(this.loadFreshness(reading, flight), flight.signal)
-    const { positions } = flight
-    return { value, kept: this.kept.keep(reading, look, { value, positions, startedAtMs }) }
+    const { positions, newestAtMs } = flight
+    return { value, kept: this.kept.keep(reading, look, { value, positions, newestAtMs }) }
   }
 
   /** What the database is asked for: nothing that is older than the floors, or than the caller wants. */
@@ -213,6 +228,7 @@ export class ReadThrough implements Cache {
    */
   async #takeRight(
     reading: Reading,
+    seen: Look,
     flight: LoadFlight,
   ): Promise<Found | { giveBack: () => Promise<void> } | undefined> {
     const { scope, wanted } = reading
@@ -221,8 +237,14 @@ export class ReadThrough implements Cache {
     const until = now() + lockMs
     try {
       for (let waitMs = 10; ; waitMs = Math.min(100, waitMs * 1.5)) {
-        const giveBack = await this.store.lock(scope, wanted.key, lockMs)
-        if (giveBack !== undefined) return { giveBack }
+        const right = await this.store.lock(scope, wanted.key, lockMs)
+        if (right !== undefined) {
+          // Somebody may have had it, loaded, and given it back since the floors were looked up.
+          const found = await this.#find(reading, { ...seen, value: right.value }, flight.newestAtMs)
+          if (found === undefined) return right
+          right.giveBack().catch(() => {})
+          return found
+        }
         if (now() >= until) return undefined
         await sleep(waitMs * (0.5 + random()), flight.signal)
         const startedAtMs = now()

@@ -2,28 +2,33 @@ import { createHash } from 'node:crypto'
 
 /** A script of Redis 7, which knows it by the hash of its text. */
 export interface CacheScript {
-  readonly name: 'claim' | 'fix' | 'raise' | 'release'
+  readonly name: 'claim' | 'fix' | 'raise' | 'take' | 'release'
   readonly text: string
   readonly sha: string
 }
 
 // A floor is `generation|position|nonce`; the place of one that is being made is `generation|?|token`. The key of the generation holds
-// `generation@run id`.
+// `generation|replication id@run id`: a server gets a new replication id each time it becomes a master.
 
 /**
- * Keys: generation, floors. Arguments: run id, new generation, whether to begin a new one in any case, token, lifetimes of generation and place.
- * Puts the token wherever a floor is missing. Answers the generation, and what there is at each floor.
+ * Keys: generation, floors. Arguments: run id, new generation, `new` to begin it in any case or `proven` to do so where the server has become a
+ * master since, token, lifetimes of generation and place. Puts the token wherever a floor is missing. Answers what the key of the generation
+ * holds, and what there is at each floor.
  */
 const CLAIM = `
 local runId, generation = ARGV[1], redis.call('get', KEYS[1])
-local name = generation and string.match(generation, '^([^@]+)@')
-if not name or generation ~= name .. '@' .. runId or ARGV[3] == '1' then
-  name = ARGV[2]
-  redis.call('set', KEYS[1], name .. '@' .. runId, 'px', ARGV[5])
-else
-  redis.call('pexpire', KEYS[1], ARGV[5])
+local name, replication = string.match(generation or '', '^([^|]+)|([^@]*)@')
+local current = name and generation == name .. '|' .. replication .. '@' .. runId and ARGV[3] ~= 'new'
+if not current or ARGV[3] == 'proven' then
+  local now = string.match(redis.call('info', 'replication'), 'master_replid:(%w+)')
+  current = current and replication == now
+  if not current then
+    name = ARGV[2]
+    generation = name .. '|' .. now .. '@' .. runId
+  end
 end
-local answer = { name }
+redis.call('set', KEYS[1], generation, 'px', ARGV[5])
+local answer = { generation }
 for i = 2, #KEYS do
   local floor = redis.call('get', KEYS[i])
   if not floor or string.sub(floor, 1, #name + 1) ~= name .. '|' then
@@ -35,7 +40,7 @@ end
 return answer`
 
 /**
- * Keys: generation, places. Arguments: generation with run id, lifetime of floors, and for each place what it must still hold and the floor.
+ * Keys: generation, places. Arguments: what the key of the generation must still hold, lifetime of floors, and for each place what it must still hold and the floor.
  * Puts floors where nothing has happened since the claim.
  */
 const FIX = `
@@ -68,6 +73,11 @@ for i = 1, #KEYS do
 end
 return 1`
 
+/** Keys: a lock, a value. Arguments: token, lifetime. Answers nothing where it is taken; otherwise the value in a list, or an empty one. */
+const TAKE = `
+if not redis.call('set', KEYS[1], ARGV[1], 'nx', 'px', ARGV[2]) then return false end
+return { redis.call('get', KEYS[2]) or nil }`
+
 /** Key: a lock. Argument: the token that it was taken with. */
 const RELEASE = `
 if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
@@ -77,6 +87,7 @@ export const CACHE_SCRIPTS = {
   claim: script('claim', CLAIM),
   fix: script('fix', FIX),
   raise: script('raise', RAISE),
+  take: script('take', TAKE),
   release: script('release', RELEASE),
 } as const
 

@@ -3,7 +3,7 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Position } from '../database/position.ts'
 import type { Redis, RedisCommands, RedisTracking } from '../redis/connection.ts'
 import { RedisUnavailable } from '../redis/unavailable.ts'
-import type { CacheStore, Look, Watch } from './cache-store.ts'
+import type { CacheStore, LoadRight, Look, Watch } from './cache-store.ts'
 import { type Floor, floorPosition, parseFloorPosition } from './floor.ts'
 import { CACHE_SCRIPTS, type CacheScript } from './redis-cache-scripts.ts'
 import { RedisFloorWatch } from './redis-floor-watch.ts'
@@ -35,8 +35,11 @@ export class RedisCache implements CacheStore {
   readonly #watching: RedisFloorWatch | undefined
   readonly #upListeners = new Set<() => void>()
   readonly #stopHearing: () => void
-  /** Tenants whose generation was begun since Redis was away, or was another one: what was raised meanwhile may be lost. */
-  readonly #renewed = new Set<string>()
+  /**
+   * Tenants whose generation this process may believe: it looked whether the server has become a master since; or began it anew, where Redis was
+   * away meanwhile, or another one, and what was raised may be lost.
+   */
+  readonly #known = new Set<string>()
   /** How often there was reason to doubt what is there. */
   #doubts = 0
   #runId = ''
@@ -71,11 +74,13 @@ export class RedisCache implements CacheStore {
   ): Promise<Look> {
     const keys = [...this.#floorKeys(scope, tags), ...(key === undefined ? [] : [this.#valueKey(scope, key)])]
     let runId = ''
+    // By what may be believed when it is asked for: until the answer is there, somebody else's question may have settled that.
+    const mayBelieve = this.#known.has(scope.tenantId)
     const found = await this.#redis.command((client) => {
       runId = this.#redis.runId
       return client.mGet(keys)
     }, signal)
-    const generation = this.#generationOf(scope, found[0], runId)
+    const generation = mayBelieve ? this.#generationOf(scope, found[0], runId) : ''
     return {
       generation,
       floors: tags.map((_tag, index) => parseFloor(found[index + 1], generation)),
@@ -100,13 +105,13 @@ export class RedisCache implements CacheStore {
     signal?: AbortSignal,
   ): Promise<void> {
     const keys = this.#floorKeys(scope, tags)
-    const fresh = this.#nonce()
-    const isForced = this.#isInDoubt(scope)
     const doubts = this.#doubts
     const runId = this.#redis.runId
-    const claim = [runId, fresh, isForced ? '1' : '0', this.#nonce(), String(GENERATION_MS), String(PLACE_MS)]
-    const [generation = '', ...floors] = (await this.#run('claim', keys, claim, runId, signal)) as string[]
-    if (isForced && generation === fresh && doubts === this.#doubts) this.#renewed.add(scope.tenantId)
+    const mode = this.#known.has(scope.tenantId) ? 'any' : doubts > 0 ? 'new' : 'proven'
+    const claim = [runId, this.#nonce(), mode, this.#nonce(), String(GENERATION_MS), String(PLACE_MS)]
+    const [whole = '', ...floors] = (await this.#run('claim', keys, claim, runId, signal)) as string[]
+    if (doubts === this.#doubts) this.#known.add(scope.tenantId)
+    const generation = whole.slice(0, whole.indexOf('|'))
     const missing = tags.flatMap((tag, index) =>
       isPlace(floors[index]!) ? [{ tag, key: keys[index + 1]!, place: floors[index]! }] : [],
     )
@@ -116,7 +121,7 @@ export class RedisCache implements CacheStore {
       place,
       `${generation}|${floorPosition(positions[index]!)}|${this.#nonce()}`,
     ])
-    const fix = [`${generation}@${runId}`, String(FLOOR_MS), ...made]
+    const fix = [whole, String(FLOOR_MS), ...made]
     await this.#run('fix', [keys[0]!, ...missing.map(({ key }) => key)], fix, runId, signal)
   }
 
@@ -136,12 +141,13 @@ export class RedisCache implements CacheStore {
     }
   }
 
-  async lock(scope: TenantScope, key: string, ttlMs: number): Promise<(() => Promise<void>) | undefined> {
-    const name = `${this.#valueKey(scope, key)}:lock`
+  async lock(scope: TenantScope, key: string, ttlMs: number): Promise<LoadRight | undefined> {
+    const valueKey = this.#valueKey(scope, key)
+    const lockKey = `${valueKey}:lock`
     const token = this.#nonce()
-    const taken = await this.#redis.command((client) => client.set(name, token, { PX: ttlMs, NX: true }))
+    const taken = (await this.#run('take', [lockKey, valueKey], [token, String(ttlMs)])) as [string?] | null
     if (taken === null) return undefined
-    return async () => void (await this.#run('release', [name], [token]))
+    return { value: taken[0], giveBack: async () => void (await this.#run('release', [lockKey], [token])) }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -173,22 +179,17 @@ export class RedisCache implements CacheStore {
     }
   }
 
-  /** The generation's name, where it is of the server that answered and not in doubt; empty otherwise. */
+  /** The generation's name, where it is of the server that answered and may be believed; empty otherwise. */
   #generationOf(scope: TenantScope, text: string | null | undefined, runId: string): string {
     if (this.#runId !== '' && runId !== this.#runId) this.#doubt()
     this.#runId = runId
-    if (typeof text !== 'string' || runId === '' || this.#isInDoubt(scope)) return ''
-    const at = text.indexOf('@')
-    return at > 0 && text.slice(at + 1) === runId ? text.slice(0, at) : ''
+    if (typeof text !== 'string' || runId === '' || !this.#known.has(scope.tenantId)) return ''
+    return text.endsWith(`@${runId}`) ? text.slice(0, text.indexOf('|')) : ''
   }
 
   #doubt(): void {
     this.#doubts++
-    this.#renewed.clear()
-  }
-
-  #isInDoubt(scope: TenantScope): boolean {
-    return this.#doubts > 0 && !this.#renewed.has(scope.tenantId)
+    this.#known.clear()
   }
 
   #floorKeys({ tenantId }: TenantScope, tags: readonly string[]): string[] {

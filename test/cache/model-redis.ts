@@ -7,6 +7,8 @@ import type { Schedule } from './schedule.ts'
 /** One server's memory. */
 export class ModelServer {
   readonly runId: string
+  /** How often it became a master. */
+  terms = 0
   readonly keys: ModelKeys = new Map()
 
   constructor(runId: string, keys?: ModelKeys) {
@@ -41,6 +43,7 @@ export class ModelRedis {
   /** Another server serves from now on; what is under way is lost. */
   failOver(server: ModelServer): void {
     this.goAway()
+    server.terms++
     this.server = server
     this.comeBack()
   }
@@ -113,7 +116,9 @@ export class ModelConnection {
         }),
       evalSha: (sha: string, { keys, arguments: values }: { keys: string[]; arguments: string[] }) => {
         const script = Object.values(CACHE_SCRIPTS).find((each) => each.sha === sha)!
-        return this.#send((held) => this.#script(script)(held, keys, values, this.#now))
+        return this.#send((held, replicationId) =>
+          this.#script(script)(held, keys, values, this.#now, replicationId),
+        )
       },
     }
   }
@@ -127,14 +132,14 @@ export class ModelConnection {
   }
 
   /** The way there, the work, the way back: on each the connection may break. */
-  async #send<T>(work: (held: ModelKeys) => T): Promise<T> {
+  async #send<T>(work: (held: ModelKeys, replicationId: string) => T): Promise<T> {
     const { schedule } = this.#redis
     const epoch = this.#epoch
     const { server } = this.#redis
     await schedule.pause()
     // What has arrived before the connection broke is done all the same, by the server that it was sent to.
     if (epoch !== this.#epoch && schedule.happens(0.5)) throw new RedisUnavailable('down', 'broken')
-    const answer = work(server.keys)
+    const answer = work(server.keys, `${server.runId}x${server.terms}`)
     if (schedule.happens(this.#redis.loss)) throw new RedisUnavailable('slow', 'no answer')
     await schedule.pause()
     if (epoch !== this.#epoch) throw new RedisUnavailable('down', 'broken')

@@ -8,24 +8,37 @@ export type ModelScript = (
   keys: readonly string[],
   values: readonly string[],
   nowMs: number,
+  /** Of the server, since it last became a master. */
+  replicationId: string,
 ) => unknown
 
 export type ModelScripts = Readonly<Record<CacheScript['name'], ModelScript>>
 
 /** What the scripts of the cache do, said once more in another language; a test compares the two on a real server. */
-export const MODEL_SCRIPTS: ModelScripts = { claim, fix, raise, release }
+export const MODEL_SCRIPTS: ModelScripts = { claim, fix, raise, take, release }
 
-function claim(held: ModelKeys, keys: readonly string[], values: readonly string[], nowMs: number): string[] {
-  const [runId, fresh, force, token, generationMs, placeMs] = values
+function claim(
+  held: ModelKeys,
+  keys: readonly string[],
+  values: readonly string[],
+  nowMs: number,
+  replicationId: string,
+): string[] {
+  const [runId, fresh, mode, token, generationMs, placeMs] = values
   const [generationKey, ...floorKeys] = keys
-  const known = read(held, generationKey!, nowMs)
-  const isKnown = known?.endsWith(`@${runId}`) === true && force !== '1'
-  const generation = isKnown ? known.slice(0, -1 - runId!.length) : fresh!
-  write(held, generationKey!, `${generation}@${runId}`, nowMs, generationMs!)
+  const known = /^([^|]+)\|([^@]*)@(.*)$/.exec(read(held, generationKey!, nowMs) ?? '')
+  const isKnown =
+    known !== null &&
+    known[3] === runId &&
+    mode !== 'new' &&
+    (mode !== 'proven' || known[2] === replicationId)
+  const generation = isKnown ? known[0] : `${fresh}|${replicationId}@${runId}`
+  const name = generation.split('|')[0]
+  write(held, generationKey!, generation, nowMs, generationMs!)
   const floors = floorKeys.map((key) => {
     const floor = read(held, key, nowMs)
-    if (floor?.startsWith(`${generation}|`) === true) return floor
-    const place = `${generation}|?|${token}`
+    if (floor?.startsWith(`${name}|`) === true) return floor
+    const place = `${name}|?|${token}`
     write(held, key, place, nowMs, placeMs!)
     return place
   })
@@ -45,11 +58,23 @@ function raise(held: ModelKeys, keys: readonly string[], values: readonly string
   const [said, floorMs, ...nonces] = values
   keys.forEach((key, index) => {
     const [generation, position] = read(held, key, nowMs)?.split('|') ?? []
-    if (position === undefined) return
-    if (position === '?') return held.delete(key)
-    write(held, key, `${generation}|${later(position, said!)}|${nonces[index]}`, nowMs, floorMs!)
+    if (position === '?') held.delete(key)
+    else if (position !== undefined)
+      write(held, key, `${generation}|${later(position, said!)}|${nonces[index]}`, nowMs, floorMs!)
   })
   return 1
+}
+
+function take(
+  held: ModelKeys,
+  [lock, valueKey]: readonly string[],
+  [token, forMs]: readonly string[],
+  nowMs: number,
+): string[] | null {
+  if (read(held, lock!, nowMs) !== undefined) return null
+  write(held, lock!, token!, nowMs, forMs!)
+  const value = read(held, valueKey!, nowMs)
+  return value === undefined ? [] : [value]
 }
 
 function release(held: ModelKeys, keys: readonly string[], values: readonly string[], nowMs: number): number {

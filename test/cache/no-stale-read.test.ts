@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { WANTING } from './wanting.ts'
-import { explore, World } from './world.ts'
+import { explore } from './explore.ts'
+import { World } from './world.ts'
 
 /** Of each of the product's ways; those that are wrong get as many as it takes. */
 const STEPS = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 100_000 : 2_000

@@ -7,7 +7,8 @@ import type { LoadFlight } from '../../src/cache/load-flight.ts'
 import { ReadThrough, type ReadThroughOptions } from '../../src/cache/read-through.ts'
 import type { Freshness } from '../../src/database/position.ts'
 import { MODEL_SCRIPTS, type ModelScripts, later, read, write } from './model-scripts.ts'
-import { KEYS, type WorldOptions } from './world.ts'
+import type { WorldOptions } from './world-options.ts'
+import { KEYS } from './world.ts'
 
 /** What everybody writes first: looks, loads, keeps; and forgets what a commit touched, once it has committed. */
 class CacheAside implements Cache {
@@ -42,16 +43,15 @@ class CacheAside implements Cache {
 class FloorsAfterwards extends ReadThrough {
   protected override async load(
     reading: Reading,
-    _look: Look,
+    before: Look,
     flight: LoadFlight,
   ): Promise<{ value: unknown; kept: Promise<void> }> {
-    const startedAtMs = this.options.now()
     const { wanted, scope } = reading
     const value: unknown = await wanted.load(this.loadFreshness(reading, flight), flight.signal)
-    const look = await this.store.look(scope, wanted.tags, undefined)
-    const { positions } = flight
+    const look = await this.store.look(scope, wanted.tags, undefined).catch(() => before)
+    const { positions, newestAtMs } = flight
     const kept = isWhole(look)
-      ? this.kept.keep(reading, look, { value, positions, startedAtMs })
+      ? this.kept.keep(reading, look, { value, positions, newestAtMs })
       : Promise.resolve()
     return { value, kept }
   }
@@ -74,9 +74,9 @@ class JoinsAnyFlight extends ReadThrough {
 /** Sets a floor wherever there is none, whatever has been there meanwhile. */
 const setsIfAbsent: ModelScripts = {
   ...MODEL_SCRIPTS,
-  claim: (held, keys, values, nowMs) => {
+  claim: (held, keys, values, nowMs, replicationId) => {
     const places = new Set(keys.slice(1).filter((key) => read(held, key, nowMs) === undefined))
-    const answer = MODEL_SCRIPTS.claim(held, keys, values, nowMs)
+    const answer = MODEL_SCRIPTS.claim(held, keys, values, nowMs, replicationId)
     for (const key of places) held.delete(key)
     return answer
   },
@@ -93,7 +93,7 @@ const setsIfAbsent: ModelScripts = {
 const raisesWhatIsMissing: ModelScripts = {
   ...MODEL_SCRIPTS,
   raise: (held, keys, [said, forMs, ...nonces], nowMs) => {
-    const generation = [...held].find(([key]) => key.endsWith(':gen'))?.[1].value.split('@')[0]
+    const generation = [...held].find(([key]) => key.endsWith(':gen'))?.[1].value.split('|')[0]
     keys.forEach((key, index) => {
       const [of = generation, position = '?'] = read(held, key, nowMs)?.split('|') ?? []
       const at = position === '?' ? said! : later(position, said!)
@@ -115,8 +115,19 @@ export const WANTING: Readonly<Record<string, Omit<WorldOptions, 'seed' | 'steps
   },
   'without rule 3: missing floors are invented': { inventsFloors: true },
   'without rule 4: a lossy failover starts no new generation': { hidesFailOver: true },
-  'without rule 5: floors may vanish, and are set where there is none': { scripts: setsIfAbsent },
-  'without rule 5: floors may vanish, and are raised where there is none': { scripts: raisesWhatIsMissing },
+  'without rule 5: floors may vanish, and are set where there is none': {
+    scripts: setsIfAbsent,
+    disturbances: ['outbox', 'evict'],
+  },
+  'without rule 5: floors may vanish, and are raised where there is none': {
+    scripts: raisesWhatIsMissing,
+    disturbances: ['evict'],
+    disturbShare: 0.15,
+    commitShare: 0.2,
+  },
   'who is late joins any load that is under way': { open: (options) => new JoinsAnyFlight(options) },
-  'outages that may have swallowed raises are not noticed': { hidesOutages: true },
+  'outages that may have swallowed raises are not noticed': {
+    hidesOutages: true,
+    disturbances: ['outbox', 'outage'],
+  },
 }

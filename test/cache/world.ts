@@ -8,43 +8,8 @@ import { RedisCache } from '../../src/cache/redis-cache.ts'
 import type { Freshness, Position } from '../../src/database/position.ts'
 import { type Cells, ModelDatabase, toPosition } from './model-database.ts'
 import { type ModelConnection, ModelRedis, ModelServer } from './model-redis.ts'
-import type { ModelScripts } from './model-scripts.ts'
 import { Schedule } from './schedule.ts'
-
-/** What is built, and what is done to it. */
-export interface WorldOptions {
-  readonly seed: number
-  readonly steps: number
-  readonly store: 'redis' | 'memory' | 'memory of several'
-  /** How a process reads through the cache; the product's way unless a variant is to be found wanting. */
-  readonly open?: (options: ReadThroughOptions) => Cache
-  readonly scripts?: ModelScripts
-  /** Committers acknowledge without raising first, and leave that to the outbox. */
-  readonly raisesLate?: boolean
-  /** Floors that are missing are made at the beginning of time. */
-  readonly inventsFloors?: boolean
-  /** Another server takes over, and nobody can tell. */
-  readonly hidesFailOver?: boolean
-  /** Processes that Redis was away for do not notice. */
-  readonly hidesOutages?: boolean
-}
-
-/** What went wrong: a read answered what a commit had replaced. */
-export interface Staleness {
-  readonly step: number
-  readonly process: number
-  readonly freshness: Freshness
-  readonly cell: string
-  readonly seen: number
-  readonly wanted: number
-}
-
-export interface Outcome {
-  readonly stale: readonly Staleness[]
-  readonly reads: number
-  readonly hits: number
-  readonly commits: number
-}
+import type { Outcome, Staleness, WorldOptions } from './world-options.ts'
 
 interface Process {
   readonly index: number
@@ -65,6 +30,7 @@ export const KEYS: Readonly<Record<string, readonly string[]>> = {
 }
 const Schema = Type.Record(Type.String(), Type.Integer())
 const NOTICE_BOUND_MS = 50
+const GONE = new Error('gone')
 
 /** Processes with one cache between them, in the worst of all orders. */
 export class World {
@@ -74,6 +40,7 @@ export class World {
   readonly #redis: ModelRedis
   readonly #processes: Process[] = []
   readonly #stale: Staleness[] = []
+  readonly #errors: unknown[] = []
   /** Commits whose raise the outbox still owes. */
   readonly #outbox: { readonly cells: readonly string[] }[] = []
   /** Acknowledged commits by cell: when, and which. */
@@ -99,21 +66,25 @@ export class World {
 
   /** Runs so many steps. */
   async run(): Promise<Outcome> {
-    const { steps } = this.#options
+    const { steps, disturbShare = 0.03 } = this.#options
     for (this.#step = 0; this.#step < steps; this.#step++) {
       const { waiting } = this.#schedule
       if (waiting < 3 || (waiting < 15 && this.#schedule.happens(0.25))) this.#begin()
       if (this.#schedule.happens(0.03)) this.#database.replay()
-      if (this.#schedule.happens(0.03)) this.#disturb()
+      if (this.#schedule.happens(disturbShare)) this.#disturb()
       await this.#schedule.step()
     }
+    if (this.#errors.length > 0) throw new AggregateError(this.#errors)
     return { stale: this.#stale, reads: this.#reads, hits: this.#hits, commits: this.#commits }
   }
 
   #begin(): void {
     const process = this.#schedule.pick(this.#processes)
-    if (this.#schedule.happens(0.04)) void this.#commit(process).catch(() => {})
-    else void this.#read(process).catch(() => {})
+    const { commitShare = 0.04 } = this.#options
+    const work = this.#schedule.happens(commitShare) ? this.#commit(process) : this.#read(process)
+    work.catch((error: unknown) => {
+      if (error !== GONE) this.#errors.push(error)
+    })
   }
 
   async #commit(process: Process): Promise<void> {
@@ -159,7 +130,7 @@ export class World {
     const allowStale = this.#schedule.happens(0.05)
     const wanted = this.#wanted(cells, freshness)
     const abort = new AbortController()
-    if (this.#schedule.happens(0.05)) void this.#schedule.pause().then(() => abort.abort(new Error('gone')))
+    if (this.#schedule.happens(0.05)) void this.#schedule.pause().then(() => abort.abort(GONE))
     const loads = this.#database.loads
     const seen = (await process.cache.read(SCOPE, {
       key,
@@ -175,7 +146,7 @@ export class World {
     if (this.#database.loads === loads) this.#hits++
     if (allowStale || process.isGone) return
     for (const [cell, least] of wanted)
-      if (seen[cell]! < least)
+      if (!(seen[cell]! >= least))
         this.#stale.push({
           step: this.#step,
           process: process.index,
@@ -215,13 +186,14 @@ export class World {
 
   /** One of the things that happen to caches. */
   #disturb(): void {
-    const kinds = [
+    const everything = [
       'outbox',
       'outbox',
       'outbox',
       'restart',
       ...(this.#options.store === 'redis' ? REDIS_KINDS : []),
     ]
+    const kinds = this.#options.disturbances ?? everything
     const kind = this.#schedule.pick(kinds)
     if (kind === 'outbox') void this.#relay()
     else if (kind === 'restart') this.#restart()
@@ -262,9 +234,13 @@ export class World {
     this.#notify(process, owed.cells, commitAt(position))
   }
 
-  /** A process dies and another takes its place; not while Redis is away, since what the dead owed it is then the outbox's alone. */
+  /**
+   * A process dies and another takes its place. Not while raises are owed to Redis: who starts then has not seen that it was away, and hears of
+   * them a moment later.
+   */
   #restart(): void {
-    if (this.#redis.isAway || this.#redis.loss > 0) return
+    const isOwing = this.#processes.some(({ cache }) => cache instanceof ReadThrough && cache.owesRaises)
+    if (this.#redis.isAway || this.#redis.loss > 0 || isOwing) return
     const index = Math.floor(this.#schedule.random() * this.#processes.length)
     const gone = this.#processes[index]!
     gone.isGone = true
@@ -308,31 +284,4 @@ const REDIS_KINDS = ['evict', 'evict', 'flush', 'lose answers', 'outage', 'fail 
 
 function commitAt({ lsn }: Position): number {
   return Number.parseInt(lsn.split('/')[1]!, 16)
-}
-
-/** Runs a world of its own for each seed, so many steps in all, and puts together what they found. */
-export async function explore(
-  options: Omit<WorldOptions, 'seed' | 'steps'>,
-  { seed, steps, stepsEach = 1_000 }: { seed: number; steps: number; stepsEach?: number },
-): Promise<Outcome & { seeds: number[] }> {
-  const outcomes: Outcome[] = []
-  const seeds: number[] = []
-  for (let done = 0; done < steps; done += stepsEach) {
-    const outcome = await new World({
-      ...options,
-      seed: seed + outcomes.length,
-      steps: Math.min(stepsEach, steps - done),
-    }).run()
-    if (outcome.stale.length > 0) seeds.push(seed + outcomes.length)
-    outcomes.push(outcome)
-  }
-  const sum = (of: (outcome: Outcome) => number): number =>
-    outcomes.reduce((total, each) => total + of(each), 0)
-  return {
-    stale: outcomes.flatMap(({ stale }) => stale),
-    reads: sum(({ reads }) => reads),
-    hits: sum(({ hits }) => hits),
-    commits: sum(({ commits }) => commits),
-    seeds,
-  }
 }
