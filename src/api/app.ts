@@ -17,6 +17,7 @@ import { registerIdempotency } from './plugins/idempotency.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { registerProblemDetails } from './plugins/problem-details.ts'
 import { registerAttemptLimits, registerRateLimits } from './plugins/rate-limits.ts'
+import { closeRefusedUpgrades, isUpgrade } from './plugins/upgrades.ts'
 import { compileValidator } from './plugins/validation.ts'
 import { registerAccountRoutes } from './routes/account.ts'
 import { registerAnomalyRoutes } from './routes/anomalies.ts'
@@ -67,12 +68,13 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     routerOptions: { maxParamLength: 300 },
     genReqId: () => randomUUID(),
     // Checked together with what the header names, so that its absence is answered like everything else.
-    http: { requireHostHeader: false },
+    http: { requireHostHeader: false, shouldUpgradeCallback: isUpgrade },
     frameworkErrors: answerBadPath,
     clientErrorHandler: answerBadHttp,
     // Those who keep a connection open are told to leave while the process ends.
     forceCloseConnections: 'idle',
   }) as unknown as Api
+  closeRefusedUpgrades(app)
   app.setValidatorCompiler(compileValidator as never)
   registerProblemDetails(app)
   await app.register(cookie)
@@ -142,7 +144,6 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     registerDetectorRoutes(routes, store)
     registerJobRoutes(routes, store)
     registerAnomalyRoutes(routes, store)
-    registerEventRoutes(routes, store)
     registerKeyRoutes(routes, store)
     registerWebhookRoutes(routes, store, config.webhookPrivateAddresses)
     registerFlagRoutes(routes, store)
@@ -151,6 +152,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     registerDemoRoutes(routes, store)
     registerHealthRoutes(routes, store, metrics)
   })
+  // Apart, since it hears of every request that wants to become a WebSocket.
+  await app.register((scope) => registerEventRoutes(scope, store, config, metrics))
   await registerDashboard(app, options.dashboardDirectory)
   await app.ready()
   return app

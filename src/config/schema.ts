@@ -92,6 +92,13 @@ export const CONFIG_OPTIONS = {
     'ms',
     'How long a command to Redis may take. After a few that took longer none is tried until it answers again.',
   ),
+  notifier: {
+    env: 'NOMALY_NOTIFIER',
+    kind: { type: 'choice', choices: ['auto', 'redis', 'postgres'] },
+    fallback: 'auto',
+    description:
+      'How processes tell each other what has changed: by Redis pub/sub, or by NOTIFY of PostgreSQL. `auto` takes Redis where REDIS_URL is set; what it does not take goes by NOTIFY.',
+  } as Option<'auto' | 'redis' | 'postgres'>,
   ...SESSION_OPTIONS,
   embeddedDatabasePort: integer(
     'NOMALY_EMBEDDED_DATABASE_PORT',
@@ -155,6 +162,20 @@ export const CONFIG_OPTIONS = {
     [1, 8_760],
     'hours',
     'How long events are kept for listeners that come back; the audit log is kept for good.',
+  ),
+  maxEventStreams: integer(
+    'NOMALY_MAX_EVENT_STREAMS',
+    5_000,
+    [1, 100_000],
+    'listeners',
+    'How many listeners to events one process serves; more are refused with 503 and Retry-After.',
+  ),
+  maxEventStreamsPerTenant: integer(
+    'NOMALY_MAX_EVENT_STREAMS_PER_TENANT',
+    2_000,
+    [1, 100_000],
+    'listeners',
+    'How many of them may be of one tenant, so that it cannot take all.',
   ),
   maxBodyBytes: integer(
     'NOMALY_MAX_BODY_BYTES',

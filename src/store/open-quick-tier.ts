@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts'
 import { MemoryRateCounter } from '../limits/memory-rate-counter.ts'
 import type { RateCounter } from '../limits/rate-counter.ts'
 import type { Notifier } from '../notifications/notifier.ts'
+import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import type { Redis } from '../redis/connection.ts'
 import { PostgresSessions } from '../sessions/postgres-sessions.ts'
 import { Revocations } from '../sessions/revocations.ts'
@@ -46,6 +47,24 @@ export async function openRateCounter(quickTier: QuickTier | undefined): Promise
   if (quickTier === undefined) return new MemoryRateCounter()
   const { RedisRateCounter } = await import('../limits/redis-rate-counter.ts')
   return new RedisRateCounter(quickTier)
+}
+
+/**
+ * Opens what processes tell each other with: NOTIFY, and Redis beside it where there is one.
+ * @throws NomalyError `invalid_input` where Redis is wanted for it and none is configured.
+ */
+export async function openNotifier(
+  config: Pick<Config, 'notifier'>,
+  databaseUrl: string,
+  quickTier: QuickTier | undefined,
+  log: (message: string) => void,
+): Promise<Notifier> {
+  if (config.notifier === 'redis' && quickTier === undefined)
+    throw invalidField('NOMALY_NOTIFIER', 'is redis, and REDIS_URL names none')
+  const beside = await PostgresNotifier.connect(databaseUrl, log)
+  if (quickTier === undefined || config.notifier === 'postgres') return beside
+  const { RedisNotifier } = await import('../notifications/redis-notifier.ts')
+  return await RedisNotifier.open({ ...quickTier, beside })
 }
 
 /** What {@link openSessions} builds on; a clock may be given to it. */

@@ -18,9 +18,8 @@ import { PartitionedEngine } from '../metrics/partitioned-engine.ts'
 import { PartitionedMoveSide } from '../metrics/partitioned-move-side.ts'
 import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
-import { PostgresNotifier } from '../notifications/postgres-notifier.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
-import { openQuickTier, openRateCounter, openSessions } from './open-quick-tier.ts'
+import { openNotifier, openQuickTier, openRateCounter, openSessions } from './open-quick-tier.ts'
 import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
 import { Store } from './store.ts'
 
@@ -36,6 +35,7 @@ type StoreConfig = Pick<
   | 'redisUrl'
   | 'redisPrefix'
   | 'redisTimeoutMs'
+  | 'notifier'
   | 'sessions'
   | 'sessionHours'
   | 'sessionIdleMinutes'
@@ -86,7 +86,7 @@ export async function openStore(
         )
   await requireJoined(database, metricsDatabase)
   const quickTier = stack.use(await openQuickTier(config, log))
-  const notifier = stack.use(await PostgresNotifier.connect(databaseUrl, log))
+  const notifier = stack.use(await openNotifier(config, databaseUrl, quickTier, log))
   const liveEntries = stack.use(new LiveEntries({ database, notifier, log }))
   const flags = new Flags(database, liveEntries, log)
   liveSettings.connect(database, liveEntries)

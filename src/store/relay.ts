@@ -70,7 +70,14 @@ async function tenantsWithWebhook(
 /** Removes events and commit markers that nobody will ask for any more, some thousand at a time. */
 export async function pruneHistory(database: Database, eventRetentionHours: number): Promise<void> {
   const keepHours = Math.round(eventRetentionHours)
-  await deleteOld(database, 'events', 'id', `published_at < now() - interval '${keepHours} hours'`)
+  // The newest of each tenant stays: it says up to where numbers were given out, however long nothing happens.
+  await deleteOld(
+    database,
+    'events',
+    'id',
+    `published_at < now() - interval '${keepHours} hours'
+       and exists (select from nomaly.events newer where newer.tenant_id = events.tenant_id and newer.id > events.id)`,
+  )
   await pruneMarkers(database)
 }
 

@@ -6,6 +6,9 @@ export interface ProcessMetrics {
   readonly requestSeconds: Histogram<'method' | 'route' | 'status'>
   readonly pointsInserted: Counter
   readonly taskSeconds: Histogram<'task' | 'outcome'>
+  /** Listeners to events that are connected now. */
+  readonly eventStreams: Gauge<'transport'>
+  readonly eventStreamsDropped: Counter<'transport' | 'reason'>
   /** What the reconcile task removed. */
   readonly orphansRemoved: Counter<'what'>
   /** What the reconcile task found when it last looked. */
@@ -60,6 +63,18 @@ export function createProcessMetrics(poolUse: () => PoolUse, metricsPoolUse?: ()
       help: 'Time that a task of the queue took',
       labelNames: ['task', 'outcome'],
       buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600],
+      registers: [registry],
+    }),
+    eventStreams: new Gauge({
+      name: 'nomaly_event_listeners',
+      help: 'Listeners to events that are connected to this process',
+      labelNames: ['transport'],
+      registers: [registry],
+    }),
+    eventStreamsDropped: new Counter({
+      name: 'nomaly_event_listeners_dropped_total',
+      help: 'Listeners to events that this process has let go, by reason',
+      labelNames: ['transport', 'reason'],
       registers: [registry],
     }),
     orphansRemoved: new Counter({

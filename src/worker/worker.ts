@@ -119,9 +119,10 @@ export class Worker implements AsyncDisposable {
         if (channel === 'outbox') this.#relay?.now()
         if (channel === 'points') this.#gather(tenantId, id)
       }),
-      store.notifier.onReconnect(
-        () => void wakeAllStreams(store).catch((error) => logger.warn({ err: error }, 'wake')),
-      ),
+      store.notifier.onReconnect(() => {
+        this.#relay?.now()
+        void wakeAllStreams(store).catch((error) => logger.warn({ err: error }, 'wake'))
+      }),
     )
   }
 

@@ -40,9 +40,9 @@ export class EventListener implements AsyncDisposable {
     return this.#lastId
   }
 
-  /** Everything but greetings and points, which have no number of their own. */
+  /** Everything that has a number of its own. */
   get numbered(): HeardEvent[] {
-    return this.heard.filter(({ event }) => event !== 'hello' && event !== 'points')
+    return this.heard.filter(({ event }) => !['hello', 'points', 'reset', 'dropped'].includes(event))
   }
 
   /** Waits for an event. */

@@ -42,7 +42,7 @@ describeNotifier('over Redis', async () => {
     commitWith: (notification) => database.commitWith(notification),
     breakConnections: async () => {
       // Only those of this suite: the server may be somebody's own.
-      const clients = String(await other.command((client) => client.clientList().then(JSON.stringify)))
+      const clients = await other.command((client) => client.clientList().then(JSON.stringify))
       for (const { id, name } of JSON.parse(clients) as { id: number; name: string }[])
         if (name === 'nomaly-notifier-subscriber')
           await other.command((client) => client.clientKill({ filter: 'ID', id }))

@@ -636,7 +636,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -1009,7 +1012,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -1343,7 +1349,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -2447,7 +2456,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -2833,7 +2845,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -3165,7 +3180,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3290,7 +3308,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3415,7 +3436,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3606,7 +3630,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3977,7 +4004,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -4085,7 +4115,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -4193,7 +4226,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -4301,7 +4337,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -4396,65 +4435,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Hear of anomalies, jobs, runs, datasets and points as they change
-         * @description text/event-stream. Data carries ids only. `Last-Event-ID` continues where a connection broke.
-         */
-        get: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "last-event-id"?: string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description Events, without end */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "text/event-stream": string;
-                    };
-                };
-                /** @description What went wrong */
-                "4XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description What went wrong */
-                "5XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/keys": {
         parameters: {
             query?: never;
@@ -4522,7 +4502,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -4930,7 +4913,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -5384,6 +5370,8 @@ export interface paths {
                 header?: {
                     /** @description ETag of the version that the change was made up for; where there is another one now, 412 is answered */
                     "if-match"?: string;
+                    /** @description 1 to 255 visible ASCII characters, chosen at random by the client: repeated under it a request is answered as before, and not done again */
+                    "idempotency-key"?: string;
                 };
                 path: {
                     /** @description The key of a flag */
@@ -5844,6 +5832,67 @@ export interface paths {
                 };
             };
         };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hear of anomalies, jobs, runs, datasets and points as they change
+         * @description text/event-stream, or, with `Upgrade: websocket`, one JSON message {id, event, data} for each event. Data carries ids only. `Last-Event-ID`, or `lastEventId` in the query where a header cannot be sent, continues where a connection broke.
+         */
+        get: {
+            parameters: {
+                query?: {
+                    lastEventId?: string;
+                };
+                header?: {
+                    "last-event-id"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Events, without end */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "text/event-stream": string;
+                    };
+                };
+                /** @description What went wrong */
+                "4XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description What went wrong */
+                "5XX": {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;

@@ -5,6 +5,7 @@ import { invalidField, NomalyError } from '../../errors.ts'
 import type { BrowserSecret } from '../../sessions/sessions.ts'
 import type { Store } from '../../store/store.ts'
 import type { BrowserCookie } from './browser-cookie.ts'
+import { requireOwnOrigin } from './own-origin.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -113,13 +114,7 @@ export function bearerOf(request: FastifyRequest): string | undefined {
 /** A cookie comes along wherever a request comes from: one that changes something must come from our own page. */
 function refuseForeignOrigin(request: FastifyRequest): void {
   if (request.method === 'GET' || request.method === 'HEAD') return
-  const site = request.headers['sec-fetch-site']
-  const { origin } = request.headers
-  const isOwn = origin !== undefined && URL.canParse(origin) && new URL(origin).host === request.headers.host
-  if (site === 'same-origin' || (site === undefined && isOwn)) return
-  throw new NomalyError('forbidden', 'The request comes from another site.', {
-    hint: 'Programs use an API key instead of a browser cookie.',
-  })
+  requireOwnOrigin(request)
 }
 
 /** Keeps a name of somebody else's that resolves to this machine from being used against it (DNS rebinding). */
