@@ -87,6 +87,11 @@ export class Revocations {
     return this.#next
   }
 
+  /** Waits for the readings that are under way: whoever acts on the notice that began them finds what it told of. */
+  async settle(): Promise<void> {
+    await (this.#next ?? this.#reading)?.catch(() => {})
+  }
+
   /** Accepts nothing before it has been read again. */
   distrust(): void {
     this.#asOfMs = Number.NEGATIVE_INFINITY

@@ -120,6 +120,7 @@ export class Sessions {
   /** Whether a session is still to be accepted, whatever its secret has become meanwhile; counts as use. */
   async isAlive(session: Session): Promise<boolean> {
     const { revocations, table, limits, now } = this.#options
+    await revocations.settle()
     if (await revocations.cover(session)) return false
     if (now() >= session.expiresAtMs) return false
     if (now() - Math.max(session.seenAtMs, this.#seen.get(session.id) ?? 0) >= limits.noteEveryMs)

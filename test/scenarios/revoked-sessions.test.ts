@@ -134,8 +134,10 @@ async function revoke(
     [of(1), () => send('POST', '/v1/sign-out-everywhere', { cookie: of(1)[0]!.cookie, ...own })],
     [of(2), () => send('DELETE', `/v1/keys/${keys[2]!.id}`, { authorization: `Bearer ${here.tenant.key}` })],
   ]
-  for (const { way } of ways.map((way) => ({ way, at: random() })).toSorted((a, b) => a.at - b.at)) {
-    const [ended, act] = way
+  const inSomeOrder = ways.map((way) => ({ way, at: random() })).toSorted((one, two) => one.at - two.at)
+  for (const {
+    way: [ended, act],
+  } of inSomeOrder) {
     expect(await act()).toBe(204)
     const nowMs = performance.now()
     for (const browser of ended) browser.refusedFrom = { here: nowMs, beside: nowMs + REVOCATION_BOUND_MS }
