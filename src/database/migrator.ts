@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { runner } from 'node-pg-migrate'
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
@@ -28,6 +29,8 @@ const MIGRATIONS_DIRECTORY = join(import.meta.dirname, 'migrations')
 /** Any number will do, as long as every version of the product takes the same. */
 const ADVISORY_LOCK = 4_207_310_001
 
+const ROLE_ATTEMPTS = 20
+
 /**
  * Brings a database to the schema of this version: roles, schemas, tables, queue. Only one process does so at a time.
  * @throws NomalyError `conflict` when an applied file was changed, or the database is of a newer version.
@@ -41,7 +44,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrationReport>
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])
     // A migration that waits for a table holds up everybody who comes after it: better to give up, and be started again.
     await client.query("set lock_timeout = '30s'")
-    await createRoles(client, options.applicationLogin, version)
+    await settleRoles(client, options.applicationLogin, version)
     await createSchemas(client)
     const applied = await applySet(client, 'foundation')
     for (const set of options.sets) applied.push(...(await applySet(client, set)))
@@ -80,16 +83,32 @@ async function requireVersion(client: pg.Client): Promise<number> {
   return Number(version)
 }
 
+/** Roles belong to the whole cluster, and locks to one database: another one may be making the same roles, or changing them, at this very moment. */
+async function settleRoles(...roles: Parameters<typeof createRoles>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await createRoles(...roles)
+    } catch (error) {
+      if (attempt === ROLE_ATTEMPTS || !isCollision(error)) throw error
+      await sleep(attempt * 20)
+    }
+  }
+}
+
+/** PostgreSQL does not wait for who changes the same role: it fails, with no code of its own where the row was there already. */
+function isCollision(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError)) return false
+  return ['23505', '42710'].includes(error.code ?? '') || error.message === 'tuple concurrently updated'
+}
+
 async function createRoles(
   client: pg.Client,
   login: MigrateOptions['applicationLogin'],
   version: number,
 ): Promise<void> {
-  // Roles belong to the whole cluster: another database of it may be making them at this very moment.
   for (const role of ['nomaly_owner', 'nomaly_app', 'nomaly_system'])
     await client.query(`do $$ begin
-      if not exists (select from pg_roles where rolname = '${role}') then create role ${role} nologin; end if;
-    exception when duplicate_object or unique_violation then null; end $$`)
+      if not exists (select from pg_roles where rolname = '${role}') then create role ${role} nologin; end if; end $$`)
   if (login !== undefined) {
     const name = client.escapeIdentifier(login.name)
     if (login.password !== undefined) {

@@ -249,6 +249,24 @@ describe('a server of the user’s own', () => {
   })
 })
 
+test('several databases of one server, all migrated at once, want the same roles and get them', async () => {
+  await using fresh = await startTestServer()
+  const urls = await Promise.all(
+    Array.from({ length: 6 }, async (_, n) => {
+      await ask(fresh.adminUrl, `create database together_${n}`)
+      const url = new URL(fresh.adminUrl)
+      url.pathname = `/together_${n}`
+      return url.href
+    }),
+  )
+  for (let round = 0; round < 2; round++)
+    await Promise.all(
+      urls.map((adminUrl) => migrate({ adminUrl, sets: ['metrics-partitioned'], applicationLogin: LOGIN })),
+    )
+  for (const url of urls)
+    expect(await ask(urlForLogin(url, LOGIN.name, LOGIN.password), 'select 1 as one')).toEqual([{ one: 1 }])
+})
+
 test('on a server that has never seen the product, a login that may create roles is enough', async () => {
   await using fresh = await startTestServer()
   const asAdmin = (url: string): string => urlForLogin(url, 'limited', 'secret')
