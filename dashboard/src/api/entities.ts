@@ -36,5 +36,7 @@ export type Severity = Anomaly['severity']
 export type Incident = Answer<'/v1/demo', 'post', 201>['incidents'][number]
 /** An API key without its secret. */
 export type ApiKey = Item<Answer<'/v1/keys', 'get', 200>>
+/** A browser that is signed in. */
+export type BrowserSession = Item<Answer<'/v1/sessions', 'get', 200>>
 /** What a key may do. */
 export type Role = Me['role']

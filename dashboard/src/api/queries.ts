@@ -94,6 +94,12 @@ export const keysQuery = queryOptions({
   queryFn: async () => (await answer(api.GET('/v1/keys'))).items,
 })
 
+/** The browsers that were signed in by links of the same key as this one. */
+export const sessionsQuery = queryOptions({
+  queryKey: ['sessions'],
+  queryFn: async () => (await answer(api.GET('/v1/sessions'))).items,
+})
+
 /** Where findings are sent to; `null` when nowhere. */
 export const webhookQuery = queryOptions({
   queryKey: ['webhook'],
