@@ -78,17 +78,7 @@ export interface AuditLog {
   id: Generated<Int8>;
   subject_id: string;
   subject_kind: string;
-  tenant_id: string;
-}
-
-export interface BrowserSessions {
-  created_at: Generated<Timestamp>;
-  expires_at: Timestamp;
-  key_id: string | null;
-  last_seen_at: Generated<Timestamp>;
-  role: string;
-  tenant_id: string;
-  token_hash: Buffer;
+  tenant_id: string | null;
 }
 
 export interface CommitMarkers {
@@ -140,6 +130,24 @@ export interface Events {
   topic: string;
 }
 
+export interface IdempotencyKeys {
+  body: Buffer | null;
+  created_at: Generated<Timestamp>;
+  expires_at: Timestamp;
+  fingerprint: Buffer;
+  key_hash: Buffer;
+  principal: string;
+  status: number;
+  tenant_id: string;
+}
+
+export interface Installation {
+  holds: string;
+  id: string;
+  metrics_id: string | null;
+  only_row: Generated<boolean>;
+}
+
 export interface Jobs {
   created_at: Generated<Timestamp>;
   dataset_id: string;
@@ -154,10 +162,42 @@ export interface Jobs {
   updated_at: Generated<Timestamp>;
 }
 
+export interface LiveEntries {
+  changed_at: Generated<Timestamp>;
+  changed_by: string;
+  id: Generated<string>;
+  key: string;
+  noun: string;
+  tenant_id: string | null;
+  value: Json | null;
+  version: number;
+}
+
+export interface LiveVersions {
+  changed_at: Generated<Timestamp>;
+  changed_by: string;
+  id: Generated<Int8>;
+  key: string;
+  note: Generated<string>;
+  noun: string;
+  reverted_to: number | null;
+  tenant_id: string | null;
+  value: Json | null;
+  version: number;
+}
+
 export interface MigrationChecksums {
   name: string;
   set_name: string;
   sha256: string;
+}
+
+export interface Orphans {
+  first_seen_at: Timestamp;
+  kind: string;
+  owner_id: string;
+  series_id: Generated<number>;
+  tenant_id: string;
 }
 
 export interface Outbox {
@@ -184,6 +224,33 @@ export interface Runs {
   status: Generated<string>;
   tenant_id: string;
   worker_id: string | null;
+}
+
+export interface SessionRevocations {
+  kept_until: Timestamp;
+  kind: string;
+  number: Int8;
+  subject: string | null;
+  tenant_id: string;
+}
+
+export interface Sessions {
+  confirmed_at: Timestamp | null;
+  created_at: Timestamp;
+  device: string;
+  expires_at: Timestamp;
+  former_hash: Buffer | null;
+  generation: Generated<number>;
+  id: Generated<string>;
+  key_id: string | null;
+  lapsed_hash: Buffer | null;
+  last_seen_at: Timestamp;
+  number: Generated<Int8>;
+  read_after: Generated<Json>;
+  role: string;
+  rotated_at: Timestamp;
+  tenant_id: string;
+  token_hash: Buffer;
 }
 
 export interface Settings {
@@ -214,16 +281,22 @@ export interface DB {
   anomalies: Anomalies;
   api_keys: ApiKeys;
   audit_log: AuditLog;
-  browser_sessions: BrowserSessions;
   commit_markers: CommitMarkers;
   datasets: Datasets;
   detector_states: DetectorStates;
   detectors: Detectors;
   events: Events;
+  idempotency_keys: IdempotencyKeys;
+  installation: Installation;
   jobs: Jobs;
+  live_entries: LiveEntries;
+  live_versions: LiveVersions;
   migration_checksums: MigrationChecksums;
+  orphans: Orphans;
   outbox: Outbox;
   runs: Runs;
+  session_revocations: SessionRevocations;
+  sessions: Sessions;
   settings: Settings;
   sign_in_links: SignInLinks;
   tenants: Tenants;
