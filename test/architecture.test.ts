@@ -6,6 +6,7 @@ const ROOT = join(import.meta.dirname, '..')
 const NOUNS = [
   'access',
   'anomalies',
+  'cache',
   'datasets',
   'demo',
   'detectors',
@@ -82,6 +83,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const ADAPTER = /^(?:redis|postgres|memory)-|-engine$|^embedded-/
 const COMPOSITION_ROOTS = new Set([
   'store/open-store',
+  'store/open-cache',
   'store/open-quick-tier',
   'operations/open-operations',
   'operations/open-instance',

@@ -9,6 +9,8 @@ export interface MemoryCacheOptions {
   /** How late what others replaced may be heard of. */
   readonly noticeBoundMs: number
   readonly maxFloors?: number
+  /** Tells the other processes what was raised here; they {@link MemoryCache.forget} it. */
+  readonly announce?: (scope: TenantScope, tags: readonly string[]) => void
 }
 
 /** A floor, or the place of one that is being made. */
@@ -16,16 +18,19 @@ type Place = Floor | symbol
 
 const GENERATION = 'process'
 
-/** Floors in the memory of this process; of others' commits it is told by {@link raise}. Values are with those who read. */
+/** Floors in the memory of this process; of others' commits it is told by {@link forget}. Values are with those who read. */
 export class MemoryCache implements CacheStore {
   readonly isAuthoritative: boolean
   readonly noticeBoundMs: number
   readonly isUp = true
   readonly #maxFloors: number
+  readonly #announce: MemoryCacheOptions['announce']
+  readonly #atEnd: (() => void)[] = []
   readonly #places = new Map<string, Place>()
   #nonces = 0
 
-  constructor({ isAlone, noticeBoundMs, maxFloors = 100_000 }: MemoryCacheOptions) {
+  constructor({ isAlone, noticeBoundMs, maxFloors = 100_000, announce }: MemoryCacheOptions) {
+    this.#announce = announce
     this.isAuthoritative = isAlone
     this.noticeBoundMs = isAlone ? 0 : noticeBoundMs
     this.#maxFloors = maxFloors
@@ -77,18 +82,27 @@ export class MemoryCache implements CacheStore {
       if (floor === undefined) this.#places.delete(idOf(scope, tag))
       else this.#set(scope, tag, { position: laterPosition(floor.position, position), nonce: this.#nonce() })
     }
+    this.#announce?.(scope, tags)
   }
 
   async lock(): Promise<LoadRight> {
     return { value: undefined, giveBack: async () => {} }
   }
 
-  /** Forgets all: what was said meanwhile was not heard. */
-  forget(): void {
-    this.#places.clear()
+  /** Forgets the floor of a tag, of all tags of a tenant, or everything: others have raised it, or may have. */
+  forget(scope?: TenantScope, tag?: string): void {
+    if (scope === undefined) this.#places.clear()
+    else if (tag !== undefined) this.#places.delete(idOf(scope, tag))
+    else for (const id of this.#places.keys()) if (id.startsWith(idOf(scope, ''))) this.#places.delete(id)
+  }
+
+  /** Calls this when the cache is closed. */
+  onDispose(work: () => void): void {
+    this.#atEnd.push(work)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const work of this.#atEnd) work()
     this.forget()
   }
 

@@ -78,7 +78,9 @@ export async function openInstance(
   const folder = stack.use(await openDataFolder(config.dataDirectory, { role }))
   const database = await openDatabase(config, folder, log, signal)
   if (database.embedded !== undefined) stack.use(database.embedded)
-  const store = stack.use(await openStore(config, database.applicationUrl, log))
+  // The folder is locked: nobody else works on its server.
+  const isAlone = database.embedded !== undefined
+  const store = stack.use(await openStore(config, database.applicationUrl, log, { isAlone }))
   const adminKeyFile = join(folder.path, 'admin-key')
   const tenantId = await prepareTenant(store, adminKeyFile)
   const resources = stack.move()

@@ -19,7 +19,9 @@ import { PartitionedMoveSide } from '../metrics/partitioned-move-side.ts'
 import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
+import { openCache } from './open-cache.ts'
 import { openNotifier, openQuickTier, openRateCounter, openSessions } from './open-quick-tier.ts'
+import { RaisingMetrics } from './raising-metrics.ts'
 import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
 import { Store } from './store.ts'
 
@@ -45,6 +47,11 @@ type StoreConfig = Pick<
   | LiveOption
 >
 
+export interface StoreOptions {
+  /** Whether no other process writes to these databases, so that what this one remembers of them is all there is to know. */
+  readonly isAlone?: boolean
+}
+
 /**
  * Opens the database tier: the one place that decides which adapters stand behind the ports.
  * @throws NomalyError `conflict` where the databases do not belong together.
@@ -53,6 +60,7 @@ export async function openStore(
   config: StoreConfig,
   databaseUrl: string,
   log: (message: string) => void,
+  { isAlone = false }: StoreOptions = {},
 ): Promise<Store> {
   await using stack = new AsyncDisposableStack()
   const { acquireTimeoutMs, metricsDatabaseUrl } = config
@@ -102,7 +110,11 @@ export async function openStore(
   const failedAttempts = new FailedAttempts({ counter, quotas: values, database, log })
   const requireSource = metricsDatabase === database ? requireDataset : requireDatasetOf(database)
   const { maxSeriesPerDataset } = config
-  const metrics = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
+  const engine = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
+  const cache = stack.use(
+    await openCache({ config, database, metricsDatabase, notifier, quickTier, isAlone }),
+  )
+  const metrics = new RaisingMetrics(engine, cache, () => metricsDatabase.position())
   const backfills = new Backfills({
     database: metricsDatabase,
     clock: Date.now,
@@ -115,6 +127,7 @@ export async function openStore(
     database,
     metricsDatabase,
     metrics,
+    cache,
     backfills,
     notifier,
     queue,

@@ -20,6 +20,9 @@ export interface EventPayloads {
 
 export type EventTopic = keyof EventPayloads
 
+/** In the outbox, of what is for the cache and nobody else. */
+export const RAISE_TOPIC = 'cache'
+
 /** Events that follow the commit of this unit of work: published if and only if it commits, at least once. */
 export class Outbox {
   readonly #run: Executor
@@ -31,6 +34,15 @@ export class Outbox {
   }
 
   async add<T extends EventTopic>(topic: T, payload: EventPayloads[T]): Promise<void> {
+    await this.#add(topic, payload)
+  }
+
+  /** What the cache must be told of this commit, should nobody else live to do it. */
+  async addRaise(tags: readonly string[]): Promise<void> {
+    await this.#add(RAISE_TOPIC, { tags })
+  }
+
+  async #add(topic: string, payload: object): Promise<void> {
     const { tenantId } = this.#scope
     // The relay is woken by the commit itself; the same notice twice in one transaction is sent once.
     await this.#run((connection) =>

@@ -1,8 +1,10 @@
+import type { Cache } from '../cache/cache.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import { WEBHOOK_SETTING } from '../notifications/webhook.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
+import { RAISE_TOPIC } from './outbox.ts'
 
 interface MovedEvent {
   readonly id: string
@@ -31,12 +33,12 @@ export async function relayOutbox(database: Database, queue: TaskQueue, notifier
     )
     if (lock?.taken !== true) return []
     const events = await connection.query<MovedEvent & Record<string, unknown>>(
-      `with batch as (select id from nomaly.outbox order by id limit $1),
+      `with batch as (select id from nomaly.outbox where topic <> $2 order by id limit $1),
             moved as (delete from nomaly.outbox using batch where outbox.id = batch.id returning outbox.*)
        insert into nomaly.events (tenant_id, topic, payload)
        select tenant_id, topic, payload from moved order by id
        returning id, tenant_id, topic, payload`,
-      [BATCH],
+      [BATCH, RAISE_TOPIC],
     )
     const opened = events.filter(({ topic, payload }) => topic === 'anomaly' && payload.change === 'opened')
     const hooked = await tenantsWithWebhook(connection, opened)
@@ -53,6 +55,28 @@ export async function relayOutbox(database: Database, queue: TaskQueue, notifier
   for (const tenantId of new Set(moved.map((event) => event.tenant_id)))
     notifier.publish({ channel: 'events', tenantId, id: '' })
   return moved.length
+}
+
+/**
+ * Tells the cache once more what committed transactions touched, in case the process died that should have told it. What was told is taken out
+ * only then: any number of processes may do so at once.
+ */
+export async function relayRaises(database: Database, cache: Pick<Cache, 'raise'>): Promise<void> {
+  for (;;) {
+    const owed = await database.read({ role: 'nomaly_system', freshness: 'latest' }, (connection) =>
+      connection.query<{ id: string; tenant_id: string; tags: string[] }>(
+        `select id, tenant_id, payload->'tags' as tags from nomaly.outbox where topic = $1 order by id limit $2`,
+        [RAISE_TOPIC, BATCH],
+      ),
+    )
+    if (owed.length === 0) return
+    const position = await database.position()
+    for (const { tenant_id: tenantId, tags } of owed) await cache.raise({ tenantId }, tags, position)
+    await database.transaction({ role: 'nomaly_system' }, (connection) =>
+      connection.query('delete from nomaly.outbox where id = any($1::bigint[])', [owed.map(({ id }) => id)]),
+    )
+    if (owed.length < BATCH) return
+  }
 }
 
 async function tenantsWithWebhook(

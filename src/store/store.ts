@@ -1,6 +1,7 @@
 import type { Identities } from '../access/identities.ts'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Tenants } from '../access/tenants.ts'
+import type { Cache } from '../cache/cache.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { Committed, Freshness } from '../database/position.ts'
@@ -15,6 +16,7 @@ import type { Notifier } from '../notifications/notifier.ts'
 import type { TaskQueue } from '../queue/task-queue.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { QuickTier } from './open-quick-tier.ts'
+import { PointTags } from './point-tags.ts'
 import { createRepositories, createUnitOfWork, type Repositories, type UnitOfWork } from './unit-of-work.ts'
 
 /** The parts that {@link openStore} puts together. */
@@ -23,6 +25,7 @@ export interface StoreParts {
   /** That of the metrics: the same, unless they are in a database of their own. */
   readonly metricsDatabase: Database
   readonly metrics: MetricsEngine
+  readonly cache: Cache
   readonly backfills: Backfills
   readonly notifier: Notifier
   readonly queue: TaskQueue
@@ -57,6 +60,9 @@ export class Store implements AsyncDisposable {
   /** That of the metrics: the same as `database`, unless they are in a database of their own. */
   readonly metricsDatabase: Database
   readonly metrics: MetricsEngine
+  readonly cache: Cache
+  /** What answers to queries of points depend on. */
+  readonly pointTags: PointTags
   readonly backfills: Backfills
   readonly notifier: Notifier
   readonly queue: TaskQueue
@@ -74,6 +80,8 @@ export class Store implements AsyncDisposable {
     this.database = parts.database
     this.metricsDatabase = parts.metricsDatabase
     this.metrics = parts.metrics
+    this.cache = parts.cache
+    this.pointTags = new PointTags(parts.metrics)
     this.backfills = parts.backfills
     this.notifier = parts.notifier
     this.queue = parts.queue
@@ -94,9 +102,19 @@ export class Store implements AsyncDisposable {
     work: (unit: UnitOfWork) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<Committed<T>> {
-    return this.database.transaction({ role: 'nomaly_app', scope, signal }, (connection) =>
-      work(createUnitOfWork(connection, scope, this.queue)),
+    const touched = new Set<string>()
+    const committed = await this.database.transaction(
+      { role: 'nomaly_app', scope, signal },
+      async (connection) => {
+        const unit = createUnitOfWork(connection, scope, this.queue, touched)
+        const value = await work(unit)
+        // Where this process dies before it has told the cache, the relay does.
+        if (touched.size > 0) await unit.outbox.addRaise([...touched])
+        return value
+      },
     )
+    if (touched.size > 0) await this.cache.raise(scope, [...touched], committed.position)
+    return committed
   }
 
   /** Repositories whose every call is a read of its own, no older than asked. */
@@ -143,6 +161,7 @@ export class Store implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.queue.stop(5_000)
+    await this.cache[Symbol.asyncDispose]()
     await this.#liveEntries[Symbol.asyncDispose]()
     await this.notifier[Symbol.asyncDispose]()
     await this.#quickTier?.[Symbol.asyncDispose]()

@@ -3,6 +3,7 @@ import { AuditLog } from '../access/audit-log.ts'
 import { SignInLinks } from '../access/sign-in-links.ts'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { AnomalyRepository } from '../anomalies/anomaly-repository.ts'
+import { isCacheTag } from '../cache/cache.ts'
 import type { Connection, Executor } from '../database/connection.ts'
 import { DatasetRepository } from '../datasets/dataset-repository.ts'
 import { DetectorRepository } from '../detectors/detector-repository.ts'
@@ -43,6 +44,8 @@ export interface UnitOfWork extends Repositories {
   readonly queue: UnitQueue
   readonly outbox: Outbox
   readonly signInLinks: SignInLinks
+  /** Says what this transaction changes of what may be cached: from its commit on, nobody reads what was before. */
+  touches(...tags: readonly string[]): void
   /** Runs work that may fail without taking the rest of the transaction along. */
   savepoint<T>(work: (unit: UnitOfWork) => Promise<T>): Promise<T>
 }
@@ -66,7 +69,12 @@ export function createRepositories(run: Executor, scope: TenantScope): Repositor
 }
 
 /** A unit of work on the connection of an open transaction of the tenant. */
-export function createUnitOfWork(connection: Connection, scope: TenantScope, queue: TaskQueue): UnitOfWork {
+export function createUnitOfWork(
+  connection: Connection,
+  scope: TenantScope,
+  queue: TaskQueue,
+  touched: Set<string>,
+): UnitOfWork {
   const run: Executor = (work) => work(connection)
   const unit: UnitOfWork = {
     ...createRepositories(run, scope),
@@ -74,6 +82,12 @@ export function createUnitOfWork(connection: Connection, scope: TenantScope, que
     signInLinks: new SignInLinks(run, scope),
     queue: {
       send: (name, payload, key) => queue.send(connection, name, payload, { key, back: 'nomaly_app' }),
+    },
+    touches: (...tags) => {
+      for (const tag of tags) {
+        if (!isCacheTag(tag)) throw new Error(`"${tag}" is not a tag of the cache`)
+        touched.add(tag)
+      }
     },
     savepoint: async (work) => {
       await connection.query('savepoint unit')

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { WorkerPresence } from '../jobs/worker-presence.ts'
 import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
 import { pruneIdempotencyKeys } from '../limits/idempotency-keys.ts'
-import { pruneHistory, pruneMarkers, relayOutbox } from '../store/relay.ts'
+import { pruneHistory, pruneMarkers, relayOutbox, relayRaises } from '../store/relay.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
@@ -127,7 +127,8 @@ export class Worker implements AsyncDisposable {
   }
 
   async #relayAll(): Promise<void> {
-    const { database, queue, notifier } = this.#options.store
+    const { database, queue, notifier, cache } = this.#options.store
+    await relayRaises(database, cache)
     while (await hasOutbox(database)) if ((await relayOutbox(database, queue, notifier)) === 0) return
   }
 

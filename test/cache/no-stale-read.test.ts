@@ -8,7 +8,7 @@ import { World } from './world.ts'
 const STEPS = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 100_000 : 2_000
 const STEPS_OF_WORLD = 1_000
 /** The most subtle of what is wrong is found within some ten thousand. */
-const MOST_STEPS = 1_000_000
+const MOST_STEPS = 2_000_000
 
 describe('no read answers what an acknowledged commit replaced', () => {
   test.for(['redis', 'memory', 'memory of several'] as const)('%s', { timeout: 300_000 }, async (store) => {

@@ -122,8 +122,8 @@ export const WANTING: Readonly<Record<string, Omit<WorldOptions, 'seed' | 'steps
   'without rule 5: floors may vanish, and are raised where there is none': {
     scripts: raisesWhatIsMissing,
     disturbances: ['evict'],
-    disturbShare: 0.15,
-    commitShare: 0.2,
+    disturbShare: 0.1,
+    commitShare: 0.4,
   },
   'who is late joins any load that is under way': { open: (options) => new JoinsAnyFlight(options) },
   'outages that may have swallowed raises are not noticed': {

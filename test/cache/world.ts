@@ -100,7 +100,7 @@ export class World {
     if (process.isGone || this.#schedule.happens(0.1)) return
     if (this.#options.raisesLate !== true) {
       await process.cache.raise(SCOPE, cells, toPosition(commit))
-      this.#notify(process, cells, commit)
+      this.#notify(process, cells)
     }
     if (process.isGone) return
     this.#newestAcknowledged = Math.max(this.#newestAcknowledged, commit)
@@ -111,14 +111,14 @@ export class World {
   }
 
   /** Tells the other processes, later; now and then it is lost with its connection, and they know that they have missed something. */
-  #notify(from: Process, cells: readonly string[], commit: number): void {
+  #notify(from: Process, cells: readonly string[]): void {
     for (const process of this.#processes) {
       const { store } = process
       if (process === from || !(store instanceof MemoryCache)) continue
       const saidMs = this.#schedule.nowMs
       void this.#schedule.pause().then(() => {
         if (this.#schedule.nowMs - saidMs > NOTICE_BOUND_MS || this.#schedule.happens(0.1)) store.forget()
-        else void store.raise(SCOPE, cells, toPosition(commit))
+        else for (const cell of cells) store.forget(SCOPE, cell)
       })
     }
   }
@@ -231,7 +231,7 @@ export class World {
     const process = this.#schedule.pick(this.#processes)
     const position = await this.#database.position()
     await process.cache.raise(SCOPE, owed.cells, position)
-    this.#notify(process, owed.cells, commitAt(position))
+    this.#notify(process, owed.cells)
   }
 
   /**

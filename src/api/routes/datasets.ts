@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { DATASET_NAME, type Dataset } from '../../datasets/dataset.ts'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import type { SourceSummary } from '../../metrics/metrics-engine.ts'
+import { ALL_POINTS, POINTS_TTL_SECONDS, pointsTag } from '../../store/point-tags.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
@@ -32,6 +33,10 @@ const DatasetBody = Type.Object({
   seriesCount: Type.Integer(),
   latestAt: NullableTime,
 })
+const Summaries = Type.Record(
+  Type.String(),
+  Type.Object({ count: Type.Integer(), latestMs: Type.Union([Type.Number(), Type.Null()]) }),
+)
 const tags = ['datasets']
 
 /** Sources of metric series. */
@@ -125,7 +130,7 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
       const { scope, actor } = identityOf(request)
       const { id } = await store.read(scope, 'latest').datasets.get(request.params.dataset)
       // First: a change that was stored must not look as if it had failed because the metrics are away.
-      const summaries = await store.metrics.summaries(scope, [id])
+      const summaries = await readSummaries(store, scope, [id])
       const { value, position } = await store.transaction(scope, async (unit) => {
         const dataset = await unit.datasets.update(id, request.body)
         await unit.audit.record(actor, 'dataset.update', { kind: 'dataset', id }, request.body)
@@ -189,11 +194,41 @@ async function presentAll(
   scope: TenantScope,
   datasets: readonly Dataset[],
 ): Promise<PresentedDataset[]> {
-  const summaries = await store.metrics.summaries(
+  const summaries = await readSummaries(
+    store,
     scope,
     datasets.map(({ id }) => id),
   )
   return datasets.map((dataset) => presentOne(dataset, summaries.get(dataset.id)))
+}
+
+/** What is in datasets, counted once until their points change. */
+async function readSummaries(
+  store: Store,
+  scope: TenantScope,
+  ids: readonly string[],
+): Promise<Map<string, SourceSummary>> {
+  if (ids.length === 0) return new Map()
+  const summaries = await store.cache.read(scope, {
+    key: `summaries 1 ${ids.join(' ')}`,
+    tags: [ALL_POINTS, ...ids.map(pointsTag)],
+    schema: Summaries,
+    freshness: 'latest',
+    ttlSeconds: POINTS_TTL_SECONDS,
+    load: async () =>
+      Object.fromEntries(
+        [...(await store.metrics.summaries(scope, ids))].map(([id, { count, latestMs = null }]) => [
+          id,
+          { count, latestMs },
+        ]),
+      ),
+  })
+  return new Map(
+    Object.entries(summaries ?? {}).map(([id, { count, latestMs }]) => [
+      id,
+      { count, latestMs: latestMs ?? undefined },
+    ]),
+  )
 }
 
 function presentOne(

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import { invalidField } from '../../errors.ts'
 import type { BucketWidth, MetricBucket, MetricQuery } from '../../metrics/metric-query.ts'
+import { POINTS_TTL_SECONDS } from '../../store/point-tags.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
@@ -86,7 +87,7 @@ export function registerQueryRoutes(app: Api, store: Store): void {
       const series = await findSeries(store, scope, request.params.id)
       const query = toQuery([series.id], request.query, untilAbandoned(reply))
       if (request.query.explain === true) return explainQuery(store, scope, query)
-      const [answer] = await readBuckets(store, scope, query)
+      const [answer] = await readCached(store, scope, query)
       return reply
         .type('application/json')
         .serializer(serializeColumns)
@@ -141,7 +142,7 @@ export function registerQueryRoutes(app: Api, store: Store): void {
         ...(groupBy === undefined ? {} : { groupBy }),
       }
       if (explain === true) return explainQuery(store, scope, query)
-      const series = await readBuckets(store, scope, query)
+      const series = await readCached(store, scope, query)
       return reply.type('application/json').serializer(serializeColumns).send({ series })
     },
   )
@@ -179,6 +180,28 @@ async function explainQuery(
       to: new Date(toMs).toISOString(),
     })),
   }
+}
+
+/** As {@link readBuckets}, once for all who ask the same until points of it change. */
+async function readCached(
+  store: Store,
+  scope: TenantScope,
+  query: MetricQuery,
+): Promise<Static<typeof Buckets>[]> {
+  const { freshness, signal, ...wanted } = query
+  const dependsOn = await store.pointTags.of(scope, query.series)
+  if (dependsOn === undefined) return readBuckets(store, scope, query)
+  const answer = await store.cache.read(scope, {
+    key: `buckets 1 ${JSON.stringify(wanted)}`,
+    tags: dependsOn,
+    schema: Type.Array(Buckets),
+    freshness,
+    ttlSeconds: POINTS_TTL_SECONDS,
+    signal,
+    load: (newEnough, whileWanted) =>
+      readBuckets(store, scope, { ...query, freshness: newEnough, signal: whileWanted }),
+  })
+  return answer ?? []
 }
 
 async function readBuckets(
