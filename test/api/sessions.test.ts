@@ -127,6 +127,7 @@ test('an answer brings the new secret when it is time, and the former one stays 
   })
   const [header] = answer.headers.getSetCookie()
   expect(header).toMatch(/^nomaly=session_[\w-]{43}; Max-Age=25919\d\d; Path=\/; HttpOnly; SameSite=Lax$/)
+  expect(answer.headers.get('cache-control')).toBe('no-store')
   const second = header!.split(';')[0]!
   expect(second).not.toBe(first)
   for (const cookie of [second, first, second]) {

@@ -119,6 +119,30 @@ test('are read anew, whole, from a database that is not the one it was', async (
   expect([await revocations.cover(one), await revocations.cover(two)]).toEqual([false, true])
 })
 
+test('are kept as long as what they end could be alive, and then removed', async () => {
+  const fixture = await open()
+  const sessions = await fixture.open()
+  const session = await sessionOf(fixture)
+  await end(fixture, fixture.tenantId, 'session', session.id)
+  await end(fixture, fixture.tenantId, 'key')
+  const kept = async (): Promise<number[]> =>
+    (
+      await fixture.admin<{ until: Date }>(
+        'select kept_until as until from nomaly.session_revocations order by number',
+      )
+    ).map(({ until }) => until.getTime())
+  const [ofSession, ofKey] = await kept()
+  expect(ofSession).toBeGreaterThan(session.expiresAtMs)
+  expect(ofKey).toBeGreaterThan(Date.now() + 366 * 86_400_000)
+  await sessions.prune()
+  expect(await kept()).toHaveLength(2)
+  await fixture.admin(
+    `update nomaly.session_revocations set kept_until = now() - interval '1 second' where kind = 'key'`,
+  )
+  await sessions.prune()
+  expect(await kept()).toEqual([ofSession])
+})
+
 test('accept nothing on old knowledge while PostgreSQL does not answer', async () => {
   const fixture = await open()
   await using proxy = await TcpProxy.to(fixture.databaseUrl)

@@ -22,7 +22,10 @@ export class BrowserCookie {
   }
 
   set(reply: FastifyReply, { secret, maxAgeSeconds }: BrowserSecret): void {
-    void reply.header('set-cookie', `${this.#name}=${secret}; Max-Age=${maxAgeSeconds}; ${this.#attributes}`)
+    // A cache on the way must not give it to somebody else.
+    void reply
+      .header('cache-control', 'no-store')
+      .header('set-cookie', `${this.#name}=${secret}; Max-Age=${maxAgeSeconds}; ${this.#attributes}`)
   }
 
   clear(reply: FastifyReply): void {

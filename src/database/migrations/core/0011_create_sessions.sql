@@ -56,8 +56,9 @@ begin
   perform pg_advisory_xact_lock(4207310011);
   insert into nomaly.session_revocations (number, tenant_id, kind, subject, kept_until)
     values (nextval('nomaly.session_numbers'), of_tenant, of_kind, of_subject,
-      -- No session may be longer than a year (NOMALY_SESSION_HOURS).
-      now() + interval '400 days')
+      -- None may be longer than a year (NOMALY_SESSION_HOURS).
+      coalesce((select s.expires_at + interval '1 day' from nomaly.sessions s where of_kind = 'session' and s.id = of_subject),
+        now() + interval '400 days'))
     returning number into revocation;
   delete from nomaly.sessions s where s.tenant_id = of_tenant and case of_kind
     when 'session' then s.id = of_subject
