@@ -5,6 +5,9 @@ import type { Connection } from '../database/connection.ts'
 /** Sends bytes that are a whole binary COPY; a refusal by the server leaves the transaction failed, the connection usable. */
 export async function copyIn(connection: Connection, statement: string, bytes: Buffer): Promise<void> {
   const stream = connection.client.query(copyFrom(statement))
+  // Kept to the end: the driver reports a lost connection without ending the stream, which may then complain once more.
+  let hasFailed = false
+  stream.on('error', () => (hasFailed = true))
   const finished = once(stream, 'finish')
   // Reported by `finished`, awaited below; the write may fail first and must not leave it unhandled.
   finished.catch(() => {})
@@ -15,7 +18,7 @@ export async function copyIn(connection: Connection, statement: string, bytes: B
       stream.write(bytes, (error) => (error ? reject(error) : resolve())),
     ),
   ])
-  if (stream.errored === null) stream.end()
+  if (!hasFailed) stream.end()
   await finished
 }
 
