@@ -1,5 +1,5 @@
 import { median } from '../checks.ts'
-import { type AnswerRow, type Question, type QuestionId, requireSame } from './question.ts'
+import { type AnswerRow, inTurn, type Question, type QuestionId, requireSame } from './question.ts'
 import type { Side } from './side.ts'
 
 export interface AskOptions {
@@ -58,8 +58,9 @@ async function elapsedMs(side: Side, question: Question): Promise<number> {
   const elapsed: number[] = []
   const begin = performance.now()
   do {
+    const turn = inTurn(question, elapsed.length)
     const start = performance.now()
-    await side.ask(question)
+    await side.ask(turn)
     elapsed.push(performance.now() - start)
   } while (performance.now() - begin < SHORTEST_MS)
   return median(elapsed)

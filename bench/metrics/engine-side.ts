@@ -3,7 +3,7 @@ import { Database } from '../../src/database/database.ts'
 import type { MigrationSet } from '../../src/database/migrator.ts'
 import type { MetricsEngine, PointBatch, Series } from '../../src/metrics/metrics-engine.ts'
 import { ask, type BenchDatabase } from './bench-server.ts'
-import { type AnswerRow, type Question, toRow, valueRow } from './question.ts'
+import { type AnswerRow, type Question, type QuestionId, toRow, valueRow } from './question.ts'
 import type { Side } from './side.ts'
 import type { Workload } from './workload.ts'
 
@@ -33,6 +33,8 @@ export interface BytesPerPoint {
 const INSTANTS_AT_ONCE = 20
 const HOUR_SECONDS = 3_600
 const DAY_SECONDS = 86_400
+/** The questions are about counts, sums and extremes. */
+const NOT_ASKED = ['last', 'sumSquares'] as const
 
 /** One of our engines, asked only through its port, as the product asks it. */
 export class EngineSide implements Side {
@@ -44,6 +46,7 @@ export class EngineSide implements Side {
   readonly #scope = { tenantId: randomUUID() }
   readonly #source = { kind: 'dataset', id: randomUUID(), retention: 'forever' } as const
   #series: readonly Series[] = []
+  readonly #shown = new Map<QuestionId, ReadonlyMap<number, string>>()
 
   private constructor(
     name: string,
@@ -131,12 +134,7 @@ export class EngineSide implements Side {
       case 'top':
         return this.#top(question)
       case 'latest': {
-        // A dashboard knows the series that it shows.
-        const shown = new Map(
-          this.#series
-            .filter(({ metric }) => question.metrics.includes(metric))
-            .map(({ id, metric, tags }) => [id, `${tags['job']} ${metric}`]),
-        )
+        const shown = this.#shownFor(question)
         const points = await this.#engine.latest(this.#scope, [...shown.keys()])
         return points.map(({ seriesId, timeMs, value }) => valueRow(shown.get(seriesId)!, timeMs, value))
       }
@@ -164,8 +162,21 @@ export class EngineSide implements Side {
       range: { fromMs, toMs },
       bucket: { seconds: HOUR_SECONDS },
       groupBy: byMetric ? ('metric' as const) : ('all' as const),
+      without: NOT_ASKED,
       freshness: 'latest' as const,
     }
+  }
+
+  /** A dashboard knows the series that it shows. */
+  #shownFor({ id, metrics }: Extract<Question, { kind: 'latest' }>): ReadonlyMap<number, string> {
+    const known = this.#shown.get(id)
+    if (known !== undefined) return known
+    const ofMetrics = this.#series.filter(({ metric }) => metrics.includes(metric))
+    const shown = new Map(
+      ofMetrics.map(({ id: series, metric, tags }) => [series, `${tags['job']} ${metric}`]),
+    )
+    this.#shown.set(id, shown)
+    return shown
   }
 
   /** The port has no order and no groups by tag: each job has one series of the metric here, and the ten are picked from all. */
@@ -180,6 +191,7 @@ export class EngineSide implements Side {
       series: selection,
       range: { fromMs, toMs },
       bucket: { seconds: DAY_SECONDS },
+      without: NOT_ASKED,
       freshness: 'latest' as const,
     }
     for await (const { seriesId, sum } of this.#engine.query(this.#scope, query)) {

@@ -44,8 +44,9 @@ export async function measureQueries(
 
   const sqlite = stack.use(new SqliteSide(join(context.directory, 'metrics.db'), workload))
   log(`SQLite: ${rate(workload.points, sqlite.load())}`)
-  for (const [question, plan] of sqlite.choosePlans(questions))
-    log(`SQLite answers "${question.title}" best ${plan === '' ? 'as its planner has it' : plan}`)
+  const plans = sqlite.choosePlans(questions)
+  for (const { id, title } of questions)
+    log(`SQLite answers "${title}" best ${plans.get(id) || 'as its planner has it'}`)
 
   let adr: AdrSide | undefined
   if (server.hasTimescale) {

@@ -17,6 +17,8 @@ export type Question = {
       /** Count, sum, minimum and maximum by hour; of each metric where `byMetric`, else of all together. */
       readonly kind: 'hours'
       readonly select: Selection
+      /** What is asked for instead, one after the other, when the question is asked again: nobody looks at one thing for ever. */
+      readonly others?: readonly Selection[]
       readonly fromMs: number
       readonly toMs: number
       readonly byMetric: boolean
@@ -44,6 +46,12 @@ export type QuestionId =
   | 'latest'
   | 'latest-all'
   | 'tag-day'
+
+/** The question as it is asked for the nth time. */
+export function inTurn(question: Question, turn: number): Question {
+  if (question.kind !== 'hours' || question.others === undefined) return question
+  return { ...question, select: question.others[turn % question.others.length]! }
+}
 
 /** A row of an answer. What a question does not ask for is 0. */
 export interface AnswerRow {
@@ -79,6 +87,7 @@ export function questionsAbout({ jobs, metrics, endMs }: Workload, earliestMs = 
       title: '24 h by hour, one series',
       ...day,
       select: { job, metric: 'latency_mean_ms' },
+      others: jobs.map(({ id }) => ({ job: id, metric: 'latency_mean_ms' })),
       byMetric: false,
     },
     {
@@ -105,6 +114,7 @@ export function questionsAbout({ jobs, metrics, endMs }: Workload, earliestMs = 
       title: 'tag filter over 24 h, by metric and hour',
       ...day,
       select: { host },
+      others: [...new Set(jobs.map((one) => one.host))].map((name) => ({ host: name })),
       byMetric: true,
     },
   ]

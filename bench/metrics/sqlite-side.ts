@@ -1,6 +1,13 @@
 import { statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { type AnswerRow, type Question, type Selection, toRow, valueRow } from './question.ts'
+import {
+  type AnswerRow,
+  type Question,
+  type QuestionId,
+  type Selection,
+  toRow,
+  valueRow,
+} from './question.ts'
 import type { Side } from './side.ts'
 import type { Workload } from './workload.ts'
 
@@ -20,7 +27,7 @@ export class SqliteSide implements Side {
   readonly #path: string
   readonly #database: DatabaseSync
   readonly #workload: Workload
-  readonly #plans = new Map<Question, Plan>()
+  readonly #plans = new Map<QuestionId, Plan>()
 
   constructor(path: string, workload: Workload) {
     this.#path = path
@@ -76,7 +83,7 @@ export class SqliteSide implements Side {
   }
 
   /** Finds for each question which of the plans is fastest, and answers them in the words of `indexed by`. */
-  choosePlans(questions: readonly Question[]): Map<Question, Plan> {
+  choosePlans(questions: readonly Question[]): Map<QuestionId, Plan> {
     for (const question of questions) {
       const tried = plansFor(question).map((plan) => {
         const elapsed = Array.from({ length: 2 }, () => {
@@ -86,13 +93,13 @@ export class SqliteSide implements Side {
         })
         return { plan, elapsedMs: Math.min(...elapsed) }
       })
-      this.#plans.set(question, tried.reduce((a, b) => (b.elapsedMs < a.elapsedMs ? b : a)).plan)
+      this.#plans.set(question.id, tried.reduce((a, b) => (b.elapsedMs < a.elapsedMs ? b : a)).plan)
     }
     return this.#plans
   }
 
   async ask(question: Question): Promise<AnswerRow[]> {
-    return this.#answer(question, this.#plans.get(question) ?? '')
+    return this.#answer(question, this.#plans.get(question.id) ?? '')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,13 @@ import { requireFewBuckets } from './bucket-limit.ts'
 import { bucketStatement } from './bucket-statement.ts'
 import { checkBucketWidth, edgesStatement } from './bucket-width.ts'
 import { instantLiteral } from './instant-literal.ts'
-import type { BucketWidth, MetricBucket, MetricQuery, PlanSegment } from './metric-query.ts'
+import type {
+  BucketWidth,
+  MetricBucket,
+  MetricQuery,
+  OptionalAggregate,
+  PlanSegment,
+} from './metric-query.ts'
 import { POINT_LIMITS, type RetentionClass } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import {
@@ -18,7 +24,7 @@ import {
   planClass,
   rolledUpRange,
 } from './query-planner.ts'
-import { countHours, DAY_MICROS, NOTHING_LATE, readLate } from './roll-up-ledger.ts'
+import { countHours, DAY_MICROS, HOUR_MICROS, NOTHING_LATE, readLate } from './roll-up-ledger.ts'
 import { type SelectedSeries, selectionStatement, toSelected } from './series-selection.ts'
 
 const ROWS_AT_ONCE = 1_000
@@ -29,6 +35,17 @@ const ROWS_IN_ONE = 10_000
 /** Compiling a plan costs more than it saves at these sizes; more memory than the default keeps sorts off the disk. */
 const SETTINGS = ['set local jit = off', "set local work_mem = '64MB'"]
 
+/**
+ * For few rows, which no second process is worth: the planner takes groups for many, and sorts everything first, which costs a quarter
+ * more than hashing.
+ */
+const FEW_SETTINGS = [
+  ...SETTINGS,
+  'set local enable_sort = off',
+  'set local max_parallel_workers_per_gather = 0',
+]
+const FEW_SERIES_HOURS = 20_000
+
 /** Of late days at most this part of all days of all series is looked up one by one: beyond that reading everything from raw is faster. */
 const MOST_LATE = 0.25
 const MOST_LATE_DAYS = 50_000
@@ -36,11 +53,18 @@ const FEW_LATE_DAYS = 500
 
 /** What a query asks for, checked: its range cut to what points can have. */
 export interface CheckedQuery extends Pick<MetricQuery, 'bucket' | 'series' | 'groupBy'> {
+  readonly without: readonly OptionalAggregate[]
   readonly range: MicrosRange
 }
 
 /** Checks a query. @throws NomalyError `invalid_input` naming the parameter. */
-export function checkQuery({ bucket, range, series, groupBy = 'series' }: MetricQuery): CheckedQuery {
+export function checkQuery({
+  bucket,
+  range,
+  series,
+  groupBy = 'series',
+  without = [],
+}: MetricQuery): CheckedQuery {
   checkBucketWidth(bucket)
   if (!['series', 'metric', 'all'].includes(groupBy))
     throw invalidField('groupBy', 'must be series, metric or all')
@@ -50,6 +74,7 @@ export function checkQuery({ bucket, range, series, groupBy = 'series' }: Metric
     bucket,
     series,
     groupBy,
+    without,
     range: {
       fromMicros: Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000),
       toMicros: Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000),
@@ -129,14 +154,16 @@ export async function queryBuckets(
 ): Promise<MetricBucket[]> {
   if (plans.length === 0) return []
   const most = await requireFewBuckets(connection, relations, query, selected)
-  const statement = bucketStatement(relations, plans, query.bucket, selected.groups)
+  const statement = bucketStatement(relations, plans, query.bucket, selected.groups, query.without)
+  const isFew = selected.groups !== undefined && seriesHours(plans) <= FEW_SERIES_HOURS
+  const settings = isFew ? FEW_SETTINGS : SETTINGS
   const toBucket = bucketReader(selected)
   if (most <= ROWS_IN_ONE) {
     // Through a cursor PostgreSQL does not let several processes work on a statement.
-    const answers = await connection.batch([...SETTINGS, statement], end)
+    const answers = await connection.batch([...settings, statement], end)
     return (answers.at(-1) as Row[]).map(toBucket)
   }
-  await connection.batch(SETTINGS)
+  await connection.batch(settings)
   const cursor = connection.client.query(new Cursor<Row>(statement, [], { rowMode: 'array' }))
   try {
     for (;;) {
@@ -147,6 +174,15 @@ export async function queryBuckets(
   } finally {
     await cursor.close()
   }
+}
+
+/** How many hours of series a query is about. */
+function seriesHours(plans: readonly ClassPlan[]): number {
+  const hoursOf = ({ fromMicros, toMicros }: MicrosRange): number => (toMicros - fromMicros) / HOUR_MICROS
+  return plans.reduce(
+    (sum, { ids, segments }) => sum + ids.length * segments.reduce((hours, one) => hours + hoursOf(one), 0),
+    0,
+  )
 }
 
 /** A plan in the words of the port. */

@@ -1,7 +1,7 @@
 import { int4Literal, timestampLiteral } from './array-text.ts'
 import { bucketStart } from './bucket-width.ts'
 import { instantLiteral } from './instant-literal.ts'
-import type { BucketWidth } from './metric-query.ts'
+import type { BucketWidth, OptionalAggregate } from './metric-query.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import { type ClassPlan, type MicrosRange, type Segment, stretchesOf } from './query-planner.ts'
 import { DAY_MICROS, HOUR_MICROS } from './roll-up-ledger.ts'
@@ -9,9 +9,11 @@ import { DAY_MICROS, HOUR_MICROS } from './roll-up-ledger.ts'
 /** Squares of smaller numbers are not normal floats any more, and PostgreSQL fails on the underflow: they count as 0. */
 const SMALLEST_SQUARED = 1.5e-154
 
+const SUM_SQUARES = `sum(case when abs(finite) < ${SMALLEST_SQUARED} then 0 else finite * finite end)`
+
 /** What a bucket is made of, of the finite values and of all: columns as roll-ups have them. `value` must be called that. */
 export const AGGREGATES = `count(finite) as count, count(*) - count(finite) as non_finite, sum(finite) as sum,
-  sum(case when abs(finite) < ${SMALLEST_SQUARED} then 0 else finite * finite end) as sum_squares,
+  ${SUM_SQUARES} as sum_squares,
   min(finite) as min, max(finite) as max, max(time) filter (where finite is not null) as last_time`
 
 /** The finite value or null. NaN is greater than everything, so that one comparison tells. */
@@ -32,9 +34,12 @@ export function bucketStatement(
   plans: readonly ClassPlan[],
   bucket: BucketWidth,
   groups: SeriesGroups | undefined,
+  without: readonly OptionalAggregate[],
 ): string {
+  const key = keyOf(groups)
   const raw: string[] = []
   const lasts: string[] = []
+  /** Roll-ups: (key, series_id, start, count, non_finite, sum, sum_squares, min, max, last, last_time). */
   const parts: string[] = []
   for (const plan of plans) {
     const late = plan.late.ids.length === 0 ? undefined : lateTables(plan)
@@ -42,10 +47,14 @@ export function bucketStatement(
     const ofRaw = plan.segments.filter(({ source }) => source === 'raw')
     for (const segment of ofRaw)
       raw.push(
-        `select series_id, time, value from ${points} where series_id ${among(plan.ids)} and ${within('time', segment)}`,
+        isLookedUp(plan, groups)
+          ? `select o.number, p.series_id, p.time, p.value from ${members(plan.ids, groups!)} cross join lateral (
+              select series_id, time, value from ${points} where series_id = o.id and ${within('time', segment)} offset 0) p`
+          : `select ${key('p.series_id').number}, p.series_id, p.time, p.value from ${points} p ${key('p.series_id').join}
+              where p.series_id ${among(plan.ids)} and ${within('p.time', segment)}`,
       )
     if (late !== undefined)
-      raw.push(`select p.series_id, p.time, p.value from ${late.stretches} cross join lateral (
+      raw.push(`select ${key('l.id').number}, p.series_id, p.time, p.value from ${late.stretches} ${key('l.id').join} cross join lateral (
         select series_id, time, value from ${points}
         where series_id = l.id and time >= l.lower and time < l.upper and ${within('time', late.span)} offset 0) p`)
     const spans = [...ofRaw, ...(late === undefined ? [] : [late.span])]
@@ -53,64 +62,92 @@ export function bucketStatement(
       lasts.push(`select value from ${points} where series_id = b.series_id and time = b.last_time
         and ${within('time', around(spans))}`)
     for (const segment of plan.segments)
-      if (segment.source !== 'raw') parts.push(rolledUp(relations, plan, segment, late, bucket))
+      if (segment.source !== 'raw') parts.push(rolledUp(relations, plan, segment, late, bucket, groups))
     const daily = plan.segments.find(({ source }) => source === 'daily')
     if (late !== undefined && daily !== undefined)
-      parts.push(`select h.series_id, ${bucketStart(bucket, 'h.bucket')}, ${ROLLED_UP} from ${late.days} cross join lateral (
+      parts.push(`select ${key('l.id').number}, h.series_id, ${bucketStart(bucket, 'h.bucket')}, ${ROLLED_UP} from ${late.days} ${key('l.id').join} cross join lateral (
         select * from ${relations.hourly(plan.retention)}
         where series_id = l.id and bucket >= l.day and bucket < l.day + interval '24 hours'
           and ${within('bucket', daily)} offset 0) h
         where l.day >= ${instantLiteral(daily.fromMicros)} and l.day < ${instantLiteral(daily.toMicros)} and not ${isLate('h.bucket')}`)
   }
-  if (raw.length > 0) {
-    const found = `(select series_id, time, value, ${FINITE} from (${raw.join(' union all ')}) p) f`
-    const start = bucketStart(bucket, 'time')
-    if (groups !== undefined) parts.push(`select series_id, ${start}, ${ONE_POINT} from ${found}`)
-    else if (relations.lastAggregate !== undefined)
-      parts.push(`select series_id, start, ${ROLLED_UP}
-        from (select series_id, ${start} as start, ${AGGREGATES}, ${relations.lastAggregate} as last from ${found} group by 1, 2) b`)
-    else
-      parts.push(`select b.series_id, b.start, b.count::float8, b.non_finite::float8, b.sum, b.sum_squares, b.min, b.max, l.value, b.last_time
-        from (select series_id, ${start} as start, ${AGGREGATES} from ${found} group by 1, 2) b
-        left join lateral (${lasts.join(' union all ')} limit 1) l on true`)
-  }
-  const rows = `(${parts.join(' union all ')}) p(series_id, start, count, non_finite, sum, sum_squares, min, max, last, last_time)`
-  if (groups === undefined && isDisjoint(plans, bucket))
-    return `select series_id, date_part('epoch', start), count, non_finite, sum, min, max, last, sum_squares
+  const start = bucketStart(bucket, 'time')
+  const found = `(select key, series_id, time, value, ${FINITE} from (${raw.join(' union all ')}) p(key, series_id, time, value)) f`
+  if (groups !== undefined)
+    return groupedStatement(parts, raw.length === 0 ? undefined : { found, start }, without)
+  if (raw.length > 0 && relations.lastAggregate !== undefined)
+    parts.push(`select series_id, series_id, start, ${ROLLED_UP}
+      from (select series_id, ${start} as start, ${AGGREGATES}, ${relations.lastAggregate} as last from ${found} group by 1, 2) b`)
+  else if (raw.length > 0)
+    parts.push(`select b.series_id, b.series_id, b.start, b.count::float8, b.non_finite::float8, b.sum, b.sum_squares, b.min, b.max, l.value, b.last_time
+      from (select series_id, ${start} as start, ${AGGREGATES} from ${found} group by 1, 2) b
+      left join lateral (${lasts.join(' union all ')} limit 1) l on true`)
+  const rows = `(${parts.join(' union all ')}) p(${COLUMNS})`
+  if (isDisjoint(plans, bucket))
+    return `select series_id, date_part('epoch', start), count, non_finite, sum, min, max,
+      ${without.includes('last') ? 'null::float8' : 'last'}, ${without.includes('sumSquares') ? 'null::float8' : 'sum_squares'}
       from ${rows} order by series_id, start`
-  const grouped = groupKey(groups)
-  // Of several values that are the newest of their part the newest is the greatest array. Microseconds stay apart in float8 seconds.
-  return `select ${grouped.key}, date_part('epoch', p.start), sum(p.count), sum(p.non_finite), sum(p.sum), min(p.min), max(p.max),
-      (max(array[date_part('epoch', p.last_time), p.series_id, p.last]) filter (where p.last is not null))[3],
-      sum(p.sum_squares)
-    from ${rows} ${grouped.join} group by ${grouped.groupBy} order by 1, 2`
+  return `select p.series_id, date_part('epoch', p.start), ${put(without, NEWEST)} from ${rows} group by p.series_id, p.start order by 1, 2`
 }
-
-/** What parts are put together by: their series; one number, which costs nothing; or that of their group. */
-function groupKey(groups: SeriesGroups | undefined): {
-  readonly key: string
-  readonly groupBy: string
-  readonly join: string
-} {
-  if (groups === undefined) return { key: 'p.series_id', groupBy: 'p.series_id, p.start', join: '' }
-  const [only] = groups.groups
-  if (groups.groups.every((group) => group === only))
-    return { key: `${only}::int4`, groupBy: 'p.start', join: '' }
-  return {
-    key: 'g.number',
-    groupBy: 'g.number, p.start',
-    join: `join unnest(${int4Literal(groups.ids)}, ${int4Literal(groups.groups)}) g(id, number) on g.id = p.series_id`,
-  }
-}
-
-const ROLLED_UP = 'count::float8, non_finite::float8, sum, sum_squares, min, max, last, last_time'
 
 /**
- * A point in the columns of a roll-up: groups are put together from these at once, since summing up each series first costs more. Where it
- * is not finite its time is not that of a last value either: see what is filtered by.
+ * Puts roll-ups and raw points of groups of series together. Points are summed up by group before they meet roll-ups, and not by
+ * series: most of what this costs is by the row.
  */
-const ONE_POINT = `case when abs(value) < 'Infinity' then 1::float8 else 0 end, case when abs(value) < 'Infinity' then 0::float8 else 1 end, finite,
-  case when abs(value) >= ${SMALLEST_SQUARED} and abs(value) < 'Infinity' then value * value when abs(value) < 1 then 0 end, finite, finite, finite, time`
+function groupedStatement(
+  rollUps: readonly string[],
+  raw: { readonly found: string; readonly start: string } | undefined,
+  without: readonly OptionalAggregate[],
+): string {
+  const isWanted = (aggregate: OptionalAggregate): boolean => !without.includes(aggregate)
+  const parts: string[] = []
+  if (rollUps.length > 0)
+    parts.push(`select key, start, count, non_finite, sum, sum_squares, min, max,
+        ${isWanted('last') ? `case when last is not null then array[date_part('epoch', last_time), series_id, last] end` : NO_ARRAY}
+      from (${rollUps.join(' union all ')}) r(${COLUMNS})`)
+  if (raw !== undefined)
+    parts.push(`select key, ${raw.start}, count(finite)::float8, (count(*) - count(finite))::float8, sum(finite),
+        ${isWanted('sumSquares') ? SUM_SQUARES : 'null::float8'}, min(finite), max(finite),
+        ${isWanted('last') ? `max(array[date_part('epoch', time), series_id, value]) filter (where finite is not null)` : NO_ARRAY}
+      from ${raw.found} group by 1, 2`)
+  return `select p.key, date_part('epoch', p.start), ${put(without, '(max(p.newest))[3]')}
+    from (${parts.join(' union all ')}) p(key, start, count, non_finite, sum, sum_squares, min, max, newest) group by p.key, p.start order by 1, 2`
+}
+
+/** What parts are put together by: their series; one number, which costs nothing; or that of their group, which is joined to a series. */
+function keyOf(groups: SeriesGroups | undefined): (series: string) => { number: string; join: string } {
+  if (groups === undefined) return (series) => ({ number: series, join: '' })
+  const [only] = groups.groups
+  if (groups.groups.every((group) => group === only)) return () => ({ number: `${only}::int4`, join: '' })
+  const table = `unnest(${int4Literal(groups.ids)}, ${int4Literal(groups.groups)}) g(id, number)`
+  return (series) => ({ number: 'g.number', join: `join ${table} on g.id = ${series}` })
+}
+
+/** Series with the numbers of their groups, as `o(id, number)`. */
+function members(ids: Int32Array, groups: SeriesGroups): string {
+  const numbers = new Map(groups.ids.entries().map(([i, id]) => [id, groups.groups[i]!]))
+  return `unnest(${int4Literal(ids)}, ${int4Literal(ids.map((id) => numbers.get(id)!))}) o(id, number)`
+}
+
+/** Whether the raw points of groups are looked up series by series: then none of them has to be joined with its group. */
+function isLookedUp({ ids }: ClassPlan, groups: SeriesGroups | undefined): boolean {
+  return groups !== undefined && ids.length > 1 && ids.length <= FEW_SERIES
+}
+
+const NO_ARRAY = 'null::float8[]'
+
+/** Of several values that are the newest of their part the newest is the greatest array. Microseconds stay apart in float8 seconds. */
+const NEWEST = `(max(array[date_part('epoch', p.last_time), p.series_id, p.last]) filter (where p.last is not null))[3]`
+
+/** The columns of an answer, put together from parts. */
+function put(without: readonly OptionalAggregate[], newest: string): string {
+  const last = without.includes('last') ? 'null::float8' : newest
+  const squares = without.includes('sumSquares') ? 'null::float8' : 'sum(p.sum_squares)'
+  return `sum(p.count), sum(p.non_finite), sum(p.sum), min(p.min), max(p.max), ${last}, ${squares}`
+}
+
+const COLUMNS = 'key, series_id, start, count, non_finite, sum, sum_squares, min, max, last, last_time'
+const ROLLED_UP = 'count::float8, non_finite::float8, sum, sum_squares, min, max, last, last_time'
 
 interface LateTables {
   /** As `l(id, lower, upper)`. */
@@ -142,6 +179,7 @@ function rolledUp(
   segment: Segment,
   late: LateTables | undefined,
   bucket: BucketWidth,
+  groups: SeriesGroups | undefined,
 ): string {
   const isDaily = segment.source === 'daily'
   const widthMicros = isDaily ? DAY_MICROS : HOUR_MICROS
@@ -155,11 +193,14 @@ function rolledUp(
       : `not exists (select from ${late.days} where l.id = r.series_id and l.day = ${day}
           ${isDaily ? '' : `and ${isLate('r.bucket')}`})`
   const rollUps = (ids.length * (segment.toMicros - segment.fromMicros)) / widthMicros
-  if (ids.length > 1 && ids.length <= FEW_SERIES && rollUps <= FEW_ROLL_UPS)
-    return `select r.series_id, ${start}, ${ROLLED_UP} from unnest(${int4Literal(ids)}) o(id) cross join lateral (
+  if (ids.length > 1 && ids.length <= FEW_SERIES && rollUps <= FEW_ROLL_UPS) {
+    const own = groups === undefined ? `unnest(${int4Literal(ids)}) o(id)` : members(ids, groups)
+    return `select ${groups === undefined ? 'o.id' : 'o.number'}, r.series_id, ${start}, ${ROLLED_UP} from ${own} cross join lateral (
       select * from ${table} where series_id = o.id and ${within('bucket', segment)} offset 0) r
       ${behind === '' ? '' : `where ${behind}`}`
-  return `select r.series_id, ${start}, ${ROLLED_UP} from ${table} r
+  }
+  const { number, join } = keyOf(groups)('r.series_id')
+  return `select ${number}, r.series_id, ${start}, ${ROLLED_UP} from ${table} r ${join}
     where r.series_id ${among(ids)} and ${within('r.bucket', segment)} ${behind === '' ? '' : `and ${behind}`}`
 }
 

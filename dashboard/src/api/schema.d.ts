@@ -2234,6 +2234,8 @@ export interface paths {
                             [key: string]: string;
                         };
                         groupBy?: "series" | "metric" | "all";
+                        /** @description `false` leaves the newest values out: groups are answered sooner */
+                        last?: boolean;
                         /** @description ISO 8601, or milliseconds since 1970 */
                         from?: string;
                         /** @description ISO 8601, or milliseconds since 1970 */

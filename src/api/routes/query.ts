@@ -57,6 +57,8 @@ const BucketsQuery = {
   explain: Type.Optional(Type.Boolean({ description: 'Answer how the query would be answered instead' })),
 }
 const tags = ['series']
+/** Aggregates that no answer has. */
+const UNANSWERED = ['sumSquares'] as const
 
 interface Asked {
   readonly from?: string
@@ -118,6 +120,11 @@ export function registerQueryRoutes(app: Api, store: Store): void {
             groupBy: Type.Optional(
               Type.Union([Type.Literal('series'), Type.Literal('metric'), Type.Literal('all')]),
             ),
+            last: Type.Optional(
+              Type.Boolean({
+                description: '`false` leaves the newest values out: groups are answered sooner',
+              }),
+            ),
             ...BucketsQuery,
           },
           { additionalProperties: false },
@@ -127,7 +134,7 @@ export function registerQueryRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { scope } = identityOf(request)
-      const { seriesIds, dataset, metric, tags: wanted, groupBy, explain } = request.body
+      const { seriesIds, dataset, metric, tags: wanted, groupBy, last, explain } = request.body
       if ((seriesIds === undefined) === (dataset === undefined))
         throw invalidField('seriesIds', 'either these or a dataset must be given')
       const selected =
@@ -140,6 +147,7 @@ export function registerQueryRoutes(app: Api, store: Store): void {
       const query = {
         ...toQuery(selected, request.body, untilAbandoned(reply)),
         ...(groupBy === undefined ? {} : { groupBy }),
+        ...(last === false ? { without: ['last', ...UNANSWERED] as const } : {}),
       }
       if (explain === true) return explainQuery(store, scope, query)
       const series = await readCached(store, scope, query)
@@ -161,6 +169,7 @@ function toQuery(series: MetricQuery['series'], asked: Asked, signal: AbortSigna
     series,
     range: parseRange(asked),
     bucket: unit === undefined ? { seconds: bucketSeconds! } : { unit, timeZone: timeZone ?? 'UTC' },
+    without: UNANSWERED,
     freshness: 'latest',
     signal,
   }
