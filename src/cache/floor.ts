@@ -27,12 +27,19 @@ export function floorPosition(position: Position): string {
   return `${position.systemId}.${position.timeline}.${sortable(position.lsn)}`
 }
 
+/** Whether a text is a {@link floorPosition}. */
+export function isFloorPosition(text: string): boolean {
+  return /^\d{1,20}\.\d{1,10}\.[0-9A-F]{16}$/.test(text)
+}
+
 /** Reads {@link floorPosition} back. */
-export function parseFloorPosition(text: string): Position | undefined {
-  const match = /^(\d{1,20}\.\d{1,10}\.)([0-9A-F]{8})([0-9A-F]{8})$/.exec(text)
-  return match === null
-    ? undefined
-    : parsePosition(match[1]! + unpadded(match[2]!) + '/' + unpadded(match[3]!))
+export function parseFloorPosition(text: string): Position {
+  const [systemId = '', timeline = '', lsn = ''] = text.split('.')
+  return {
+    systemId,
+    timeline: Number(timeline),
+    lsn: `${unpadded(lsn.slice(0, 8))}/${unpadded(lsn.slice(8))}`,
+  }
 }
 
 /** Whether what was read no older than these positions is no older than `after`. */

@@ -5,7 +5,7 @@ import type { Position } from '../database/position.ts'
 import type { CacheRead } from './cache.ts'
 import type { CacheStore, Look } from './cache-store.ts'
 import { LocalEntries, type LocalEntry } from './local-entries.ts'
-import { decodeBody, decodeHeader, encodeStoredValue } from './stored-value.ts'
+import { decodeStoredValue, encodeStoredValue } from './stored-value.ts'
 
 export interface CacheLimits {
   /** What values in the memory of this process may take. */
@@ -96,10 +96,10 @@ export class KeptValues {
 
   /** The value of a look, where it is under the floors of that look, is not too old, and is what it should be. */
   async decode(reading: Reading, look: Look, startedAtMs: number): Promise<LocalEntry | undefined> {
-    const header = look.value === undefined ? undefined : decodeHeader(look.value)
+    const header = look.value === undefined ? undefined : decodeStoredValue(look.value)
     if (header === undefined || !isUnder(header, look) || header.expiresAtMs <= startedAtMs) return undefined
     try {
-      const json = await decodeBody(look.value!)
+      const json = await header.json()
       const value: unknown = json === undefined ? undefined : JSON.parse(json)
       if (value !== undefined && !this.#fits(reading.wanted.schema, value)) return undefined
       return entryOf(reading, look, { ...header, value, json, newestAtMs: startedAtMs })

@@ -16,6 +16,12 @@ export interface StoredValue {
   readonly json: string | undefined
 }
 
+/** A value whose text is not read yet. */
+export interface EncodedValue extends Omit<StoredValue, 'json'> {
+  /** @throws Error where it is damaged. */
+  json(): Promise<string | undefined>
+}
+
 interface Header {
   readonly g: string
   readonly n: readonly string[]
@@ -40,23 +46,26 @@ export async function encodeStoredValue(value: StoredValue): Promise<string> {
   return text.length < json.length ? write('gzip', text) : write('json', json)
 }
 
-/** Reads only the header, which says whether the value is worth reading; `undefined` where it is none. */
-export function decodeHeader(text: string): Omit<StoredValue, 'json'> | undefined {
+/** Reads the header, which says whether the value is worth reading; `undefined` where it is none. */
+export function decodeStoredValue(text: string): EncodedValue | undefined {
   const header = parseHeader(text)
   if (header === undefined) return undefined
-  const { g, n, p, x } = header
-  return { generation: g, nonces: n, positions: positionsText.read(p), expiresAtMs: x }
-}
-
-/** Reads the value itself. @throws Error where it is damaged. */
-export async function decodeBody(text: string): Promise<string | undefined> {
-  const header = parseHeader(text)
-  if (header === undefined || header.f === 'none') return undefined
-  const body = text.slice(text.indexOf('\n') + 1)
-  if (header.f === 'json') return body
-  return (
-    await promisify(gunzip)(Buffer.from(body, 'base64'), { maxOutputLength: 64 * 1024 * 1024 })
-  ).toString()
+  const { g, n, p, x, f } = header
+  return {
+    generation: g,
+    nonces: n,
+    get positions() {
+      return positionsText.read(p)
+    },
+    expiresAtMs: x,
+    json: async () => {
+      if (f === 'none') return undefined
+      const body = text.slice(text.indexOf('\n') + 1)
+      if (f === 'json') return body
+      const packed = Buffer.from(body, 'base64')
+      return (await promisify(gunzip)(packed, { maxOutputLength: 64 * 1024 * 1024 })).toString()
+    },
+  }
 }
 
 function parseHeader(text: string): Header | undefined {
