@@ -17,7 +17,7 @@ export interface CacheRead<S extends TSchema> {
   readonly freshness: Freshness
   /** Reads the value, no older than asked. `undefined`: there is none, which is kept too, for a shorter time. */
   load(freshness: Freshness, signal: AbortSignal): Promise<Static<S> | undefined>
-  /** How long it may be kept; the cache's own time where left out. */
+  /** How long it may be kept; never longer than the cache's own time. */
   readonly ttlSeconds?: number | undefined
   /** A value that was replaced serves once more while it is loaded anew. Without meaning where a position is asked for. */
   readonly allowStale?: boolean | undefined

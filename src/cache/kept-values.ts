@@ -111,7 +111,7 @@ export class KeptValues {
   /** Jittered, so that what was loaded together is not loaded together again. */
   #lifetimeMs({ wanted }: Reading, isNegative: boolean): number {
     const { limits, random } = this.#options
-    const ttl = wanted.ttlSeconds ?? limits.ttlSeconds
+    const ttl = Math.min(wanted.ttlSeconds ?? Number.POSITIVE_INFINITY, limits.ttlSeconds)
     return 1_000 * (isNegative ? Math.min(ttl, limits.negativeTtlSeconds) : ttl) * (0.8 + 0.2 * random())
   }
 

@@ -92,6 +92,20 @@ export const CONFIG_OPTIONS = {
     'ms',
     'How long a command to Redis may take. After a few that took longer none is tried until it answers again.',
   ),
+  cacheBytes: integer(
+    'NOMALY_CACHE_BYTES',
+    33_554_432,
+    [0, 17_179_869_184],
+    'bytes',
+    'What answers that are kept may take in the memory of one process; beyond it those used longest ago make room, and one that takes an eighth of it is not kept.',
+  ),
+  cacheTtlSeconds: integer(
+    'NOMALY_CACHE_TTL_SECONDS',
+    3_600,
+    [1, 86_400],
+    's',
+    'How long an answer is kept at most, less up to a fifth, so that not all end at once; what is read of points is kept a minute at most. Never how stale it may be: what a commit replaced is not served.',
+  ),
   notifier: {
     env: 'NOMALY_NOTIFIER',
     kind: { type: 'choice', choices: ['auto', 'redis', 'postgres'] },

@@ -7,6 +7,7 @@ import { MemoryCache } from '../cache/memory-cache.ts'
 import { ReadThrough } from '../cache/read-through.ts'
 import type { Config } from '../config/profiles.ts'
 import type { Database } from '../database/database.ts'
+import type { LiveValues } from '../flags/live-settings.ts'
 import type { Notifier } from '../notifications/notifier.ts'
 import type { QuickTier } from './open-quick-tier.ts'
 import { isPointsTag, pointsTag } from './point-tags.ts'
@@ -16,7 +17,9 @@ const NOTIFY_BOUND_MS = 40_000
 const TRACKED_ENTRIES = 20_000
 
 export interface CacheParts {
-  readonly config: Pick<Config, 'redisTimeoutMs'>
+  readonly config: Pick<Config, 'redisTimeoutMs' | 'cacheBytes'>
+  /** What holds whenever it is read. */
+  readonly live: Pick<LiveValues, 'cacheTtlSeconds'>
   readonly database: Database
   readonly metricsDatabase: Database
   readonly notifier: Notifier
@@ -27,12 +30,17 @@ export interface CacheParts {
 
 /** Opens the cache: in Redis where there is one, in the memory of this process elsewhere. */
 export async function openCache(parts: CacheParts): Promise<Cache> {
-  const { database, metricsDatabase } = parts
-  const { quickTier } = parts
+  const { config, live, database, metricsDatabase, quickTier } = parts
   return new ReadThrough({
     store: quickTier === undefined ? openMemory(parts) : await openShared(parts, quickTier),
     position: (tag) => (isPointsTag(tag) ? metricsDatabase : database).position(),
-    limits: DEFAULT_CACHE_LIMITS,
+    limits: {
+      ...DEFAULT_CACHE_LIMITS,
+      localBytes: config.cacheBytes,
+      get ttlSeconds() {
+        return live.cacheTtlSeconds
+      },
+    },
     now: Date.now,
     random: Math.random,
     sleep: (ms, signal) =>

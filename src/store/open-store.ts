@@ -37,6 +37,7 @@ type StoreConfig = Pick<
   | 'redisUrl'
   | 'redisPrefix'
   | 'redisTimeoutMs'
+  | 'cacheBytes'
   | 'notifier'
   | 'sessions'
   | 'sessionHours'
@@ -112,7 +113,7 @@ export async function openStore(
   const { maxSeriesPerDataset } = config
   const engine = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
   const cache = stack.use(
-    await openCache({ config, database, metricsDatabase, notifier, quickTier, isAlone }),
+    await openCache({ config, live: values, database, metricsDatabase, notifier, quickTier, isAlone }),
   )
   const metrics = new RaisingMetrics(engine, cache, () => metricsDatabase.position())
   const backfills = new Backfills({

@@ -139,6 +139,7 @@ export class ModelConnection {
     await schedule.pause()
     // What has arrived before the connection broke is done all the same, by the server that it was sent to.
     if (epoch !== this.#epoch && schedule.happens(0.5)) throw new RedisUnavailable('down', 'broken')
+    if (schedule.happens(this.#redis.loss)) throw new RedisUnavailable('slow', 'not heard')
     const answer = work(server.keys, `${server.runId}x${server.terms}`)
     if (schedule.happens(this.#redis.loss)) throw new RedisUnavailable('slow', 'no answer')
     await schedule.pause()

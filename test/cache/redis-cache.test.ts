@@ -171,6 +171,19 @@ test('flushed by somebody else: everything is read again, under a new generation
   expect((await store.look(scope, ['a'], undefined)).generation).not.toBe(generation)
 })
 
+test('a server that was a replica meanwhile has nothing that a new process believes', async () => {
+  await using server = await startTestRedis()
+  const wanted = counter()
+  const scope = { tenantId: 't' }
+  const before = await openProcess(server.url)
+  expect(await before.cache.read(scope, wanted)).toBe(1)
+  expect(await (await openProcess(server.url)).cache.read(scope, wanted)).toBe(1)
+  // While another one was the master, floors may have been raised there. Nothing is heard of it here, and the run id is what it was.
+  await server.send(['REPLICAOF', '127.0.0.1', '1'])
+  await server.send(['REPLICAOF', 'NO', 'ONE'])
+  expect(await (await openProcess(server.url)).cache.read(scope, wanted)).toBe(2)
+})
+
 test('killed in the middle: reads go on, and nothing that it had counts when it is back', async () => {
   await using server = await startTestRedis({ arguments: ['--appendonly', 'yes', '--appendfsync', 'always'] })
   const [one, two] = [await openProcess(server.url), await openProcess(server.url)]

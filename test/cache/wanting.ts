@@ -5,7 +5,7 @@ import type { Look } from '../../src/cache/cache-store.ts'
 import { isWhole, type Reading } from '../../src/cache/kept-values.ts'
 import type { LoadFlight } from '../../src/cache/load-flight.ts'
 import { ReadThrough, type ReadThroughOptions } from '../../src/cache/read-through.ts'
-import type { Freshness } from '../../src/database/position.ts'
+import type { Freshness, Position } from '../../src/database/position.ts'
 import { MODEL_SCRIPTS, type ModelScripts, later, read, write } from './model-scripts.ts'
 import type { WorldOptions } from './world-options.ts'
 import { KEYS } from './world.ts'
@@ -61,6 +61,27 @@ class FloorsAfterwards extends ReadThrough {
 class FloorsIgnored extends ReadThrough {
   protected override loadFreshness(): Freshness {
     return { after: { systemId: '7', timeline: 1, lsn: '0/0' } }
+  }
+}
+
+/** Takes a value for as new as its load, which may have been of a replica. */
+class AsNewAsItsLoad extends ReadThrough {
+  protected override async load(
+    reading: Reading,
+    look: Look,
+    flight: LoadFlight,
+  ): Promise<{ value: unknown; kept: Promise<void> }> {
+    const newestAtMs = this.options.now()
+    const value: unknown = await reading.wanted.load(this.loadFreshness(reading, flight), flight.signal)
+    const { positions } = flight
+    return { value, kept: this.kept.keep(reading, look, { value, positions, newestAtMs }) }
+  }
+}
+
+/** Tries once to raise, and forgets about it. */
+class OwesNothing extends ReadThrough {
+  override async raise(scope: TenantScope, tags: readonly string[], position: Position): Promise<void> {
+    await this.store.raise(scope, tags, position).catch(() => {})
   }
 }
 
@@ -124,6 +145,12 @@ export const WANTING: Readonly<Record<string, Omit<WorldOptions, 'seed' | 'steps
     disturbances: ['evict'],
     disturbShare: 0.1,
     commitShare: 0.4,
+  },
+  'a value counts as new as its load': { open: (options) => new AsNewAsItsLoad(options) },
+  'what could not be raised is forgotten': {
+    open: (options) => new OwesNothing(options),
+    disturbances: ['lose answers'],
+    disturbShare: 0.01,
   },
   'who is late joins any load that is under way': { open: (options) => new JoinsAnyFlight(options) },
   'outages that may have swallowed raises are not noticed': {
