@@ -13,6 +13,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   nab: async () => (await import('./nab.bench.ts')).nab,
   ingest: async () => (await import('./ingest.bench.ts')).ingest,
   flags: async () => (await import('./flags.bench.ts')).flags,
+  events: async () => (await import('./events.bench.ts')).events,
   cache: async () => (await import('./cache.bench.ts')).cache,
   metrics: async () => (await import('./metrics.bench.ts')).metrics,
 }

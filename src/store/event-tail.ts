@@ -1,4 +1,5 @@
 import type { EventRepository, StoredEvent } from './event-repository.ts'
+import { Turnstile } from './turnstile.ts'
 
 /** An event as it is kept for everybody who hears of it. */
 export interface TailEvent {
@@ -21,10 +22,11 @@ export interface EventTailOptions {
   readonly fromId: number
   /** What it may keep in memory; asked anew whenever something is added. */
   readonly maxBytes: () => number
+  /** What those who are behind read is read through this, which all tenants share. */
+  readonly turnstile: Turnstile
 }
 
 const PAGE = 500
-const PAGES_AT_ONCE = 2
 /** What an event takes beside its text. */
 const OVERHEAD_BYTES = 100
 
@@ -43,8 +45,8 @@ export class EventTail {
   #refreshing: Promise<void> | undefined
   /** By the number they begin above: those who ask for the same get the same. */
   readonly #pages = new Map<number, Promise<EventPage>>()
-  readonly #waiting: (() => void)[] = []
-  #reading = 0
+  /** One at a time, so that one tenant's do not stand before all others'. */
+  readonly #turnstile = new Turnstile(1)
 
   constructor(options: EventTailOptions) {
     this.#options = options
@@ -82,7 +84,7 @@ export class EventTail {
     return this.#events.slice(start, end)
   }
 
-  /** Those above a number, from the database. Few are read at once, and each once for all who ask for it at the same time. */
+  /** Those above a number, from the database. Each is read once for all who ask for it at the same time. */
   page(id: number): Promise<EventPage> {
     const known = this.#pages.get(id)
     if (known !== undefined) return known
@@ -92,19 +94,15 @@ export class EventTail {
   }
 
   async #readPage(id: number): Promise<EventPage> {
-    if (this.#reading >= PAGES_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    else this.#reading++
-    try {
-      const events = await this.#options.read.after(id, PAGE)
-      // Only afterwards, so that it says what may have been removed before they were read.
-      const { oldestId } = await this.#options.read.bounds()
-      return { events: events.map(keep), oldestId }
-    } finally {
-      // Whoever waits next takes the place.
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#reading--
-      else next()
-    }
+    const { read } = this.#options
+    return await this.#turnstile.run(() =>
+      this.#options.turnstile.run(async () => {
+        const events = await read.after(id, PAGE)
+        // Only afterwards, so that it says what may have been removed before they were read.
+        const { oldestId } = await read.bounds()
+        return { events: events.map(keep), oldestId }
+      }),
+    )
   }
 
   async #readOn(): Promise<void> {

@@ -5,6 +5,7 @@ import { EventStream } from '../../src/api/events/event-stream.ts'
 import { TenantFeed } from '../../src/api/events/tenant-feed.ts'
 import type { StoredEvent } from '../../src/store/event-repository.ts'
 import { EventTail, type TailEvent } from '../../src/store/event-tail.ts'
+import { Turnstile } from '../../src/store/turnstile.ts'
 
 /** The events of one tenant as a database has them: numbers with gaps, and answers that take a moment. */
 class EventTable {
@@ -58,7 +59,7 @@ class SlowSink implements EventSink {
 
   send(events: readonly TailEvent[], _shared: SharedTexts): void {
     this.heard.push(...events.map(({ id }) => id))
-    if (this.isStuck) this.backlogBytes += 200_000
+    if (this.isStuck) this.backlogBytes += 300_000
   }
 
   tell(): void {}
@@ -106,7 +107,12 @@ test('whatever the order of commits, readings, joins and slow readers, each stre
         let paused = 0
         const table = new EventTable(() => settle(pauses[paused++ % pauses.length]!))
         table.add(10, 0)
-        const tail = new EventTail({ read: table, fromId: table.newestId, maxBytes: () => maxBytes })
+        const tail = new EventTail({
+          read: table,
+          fromId: table.newestId,
+          maxBytes: () => maxBytes,
+          turnstile: new Turnstile(2),
+        })
         const feed = new TenantFeed(tail)
         const joined: { sink: SlowSink; from: number }[] = []
         for (const step of steps) {
@@ -157,7 +163,12 @@ test('whatever the order of commits, readings, joins and slow readers, each stre
 test('a thousand streams read what is new once', async () => {
   const table = new EventTable()
   table.add(5, 0)
-  const tail = new EventTail({ read: table, fromId: table.newestId, maxBytes: () => 1_000_000 })
+  const tail = new EventTail({
+    read: table,
+    fromId: table.newestId,
+    maxBytes: () => 1_000_000,
+    turnstile: new Turnstile(2),
+  })
   const feed = new TenantFeed(tail)
   const sinks = Array.from({ length: 1_000 }, () => new SlowSink())
   for (const sink of sinks)
@@ -180,7 +191,12 @@ test('a thousand streams read what is new once', async () => {
 test('streams that are equally far behind read each page once', async () => {
   const table = new EventTable(() => settle(1))
   table.add(2_000, 0)
-  const tail = new EventTail({ read: table, fromId: table.newestId, maxBytes: () => 1_000_000 })
+  const tail = new EventTail({
+    read: table,
+    fromId: table.newestId,
+    maxBytes: () => 1_000_000,
+    turnstile: new Turnstile(2),
+  })
   const feed = new TenantFeed(tail)
   const sinks = Array.from({ length: 300 }, () => new SlowSink())
   for (const sink of sinks)
@@ -207,7 +223,12 @@ test('a database that fails is asked again, and nothing is skipped', async () =>
       failing.isAway ? Promise.reject(new Error('away')) : table.after(id, limit),
     bounds: () => table.bounds(),
   }
-  const tail = new EventTail({ read: failing, fromId: 0, maxBytes: () => 1_000_000 })
+  const tail = new EventTail({
+    read: failing,
+    fromId: 0,
+    maxBytes: () => 1_000_000,
+    turnstile: new Turnstile(2),
+  })
   const feed = new TenantFeed(tail)
   const sink = new SlowSink()
   feed.streams.add(

@@ -94,7 +94,7 @@ test('a number that is kept no more, or never was given out, is answered with a 
     await using ahead = await EventWebSocket.connect(nomaly.url, key, { lastEventId: '999999999999' })
     await ahead.first(({ event }) => event === 'reset')
     expect(ahead.lastId).toBe(ids[4])
-    await using sse = await EventListener.connect(nomaly.url, key, ids[0]!)
+    await using sse = await EventListener.connect(nomaly.url, key, ids[0])
     await sse.first(({ event }) => event === 'reset')
   } finally {
     await admin.end()

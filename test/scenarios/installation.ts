@@ -114,6 +114,15 @@ export class Installation implements AsyncDisposable {
     }
   }
 
+  /** Where it answers; another address after each start. */
+  get url(): string {
+    return this.#url
+  }
+
+  get adminKey(): string {
+    return this.#key
+  }
+
   /** Everything it has said since it was launched. */
   get said(): string {
     return this.#said

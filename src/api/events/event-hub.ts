@@ -3,6 +3,7 @@ import type { Config } from '../../config/profiles.ts'
 import { NomalyError } from '../../errors.ts'
 import { EventTail } from '../../store/event-tail.ts'
 import type { Store } from '../../store/store.ts'
+import { Turnstile } from '../../store/turnstile.ts'
 import type { ProcessMetrics } from '../../telemetry/process-metrics.ts'
 import type { EventSink } from './event-sink.ts'
 import { EventStream } from './event-stream.ts'
@@ -13,6 +14,8 @@ const HEARTBEAT_MS = 15_000
 const MAX_TAIL_BYTES = 4_194_304
 /** The same for all tenants together. */
 const MAX_TAILS_BYTES = 67_108_864
+/** Connections to the database that listeners who are behind may take. */
+const PAGES_AT_ONCE = 3
 
 export interface EventHubOptions {
   readonly store: Store
@@ -35,6 +38,7 @@ export class EventHub {
   readonly #feeds = new Map<string, TenantFeed>()
   readonly #counts = new Map<string, number>()
   #count = 0
+  readonly #turnstile = new Turnstile(PAGES_AT_ONCE)
   readonly #stop: (() => void)[]
 
   constructor(options: EventHubOptions) {
@@ -143,6 +147,7 @@ export class EventHub {
       new EventTail({
         read: this.#options.store.read(scope, 'latest').events,
         fromId: newestId,
+        turnstile: this.#turnstile,
         maxBytes: () => Math.min(MAX_TAIL_BYTES, MAX_TAILS_BYTES / this.#feeds.size),
       }),
     )
