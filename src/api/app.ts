@@ -16,7 +16,7 @@ import { answerBadHttp, answerBadPath } from './plugins/malformed-requests.ts'
 import { registerIdempotency } from './plugins/idempotency.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { registerProblemDetails } from './plugins/problem-details.ts'
-import { registerAttemptLimits, registerRateLimits } from './plugins/rate-limits.ts'
+import { noteAttempts, registerAttemptLimits, registerRateLimits } from './plugins/rate-limits.ts'
 import { closeRefusedUpgrades, isUpgrade } from './plugins/upgrades.ts'
 import { compileValidator } from './plugins/validation.ts'
 import { registerAccountRoutes } from './routes/account.ts'
@@ -109,6 +109,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   const browserCookie = new BrowserCookie(config.publicUrl?.startsWith('https:') === true)
   registerAttemptLimits(app, store, browserCookie)
   registerAuthentication(app, { store, cookie: browserCookie, allowedHosts: options.allowedHosts })
+  noteAttempts(app, store, browserCookie)
   registerRateLimits(app, store)
   registerIdempotency(app)
   app.addHook('onResponse', async (request, reply) => {

@@ -42,7 +42,7 @@ export const LIMIT_OPTIONS = {
     300,
     [0, 1_000_000],
     'requests',
-    'How many wrong keys, links and cookies may come from one address (of IPv6, one /64) in a minute; afterwards only credentials that were good before are looked at until the minute is over, and the audit log says so once. 0 is no limit.',
+    'How many different wrong keys, links and cookies may come from one address (of IPv6, one /64) in a minute; afterwards only credentials that were good before are looked at until the minute is over, and the audit log says so once. 0 is no limit.',
   ),
   idempotencyHours: integer(
     'NOMALY_IDEMPOTENCY_HOURS',

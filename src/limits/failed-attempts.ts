@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto'
 import { isIPv4 } from 'node:net'
 import type { Config } from '../config/profiles.ts'
 import type { Database } from '../database/database.ts'
 import { NomalyError } from '../errors.ts'
-import type { RateCounter } from './rate-counter.ts'
+import { RATE_WINDOW_SECONDS, type RateCounter } from './rate-counter.ts'
 
 export interface FailedAttemptsOptions {
   readonly counter: RateCounter
@@ -23,6 +24,8 @@ export class FailedAttempts {
   readonly #slowed = new Map<string, number>()
   /** Credentials that were good: they stay so behind an address that somebody else guesses from. */
   readonly #good = new Set<string>()
+  /** Hashes of wrong ones that were counted, and until when they are not again: who repeats what he has does not guess. */
+  readonly #counted = new Map<string, number>()
 
   constructor(options: FailedAttemptsOptions) {
     this.#options = options
@@ -48,7 +51,7 @@ export class FailedAttempts {
 
   /** Notes that a credential was good. */
   succeeded(credential: string): void {
-    if (this.#good.has(credential)) return
+    if (credential === '' || this.#good.has(credential)) return
     if (this.#good.size >= MOST_REMEMBERED) this.#good.delete(this.#good.values().next().value!)
     this.#good.add(credential)
   }
@@ -57,13 +60,22 @@ export class FailedAttempts {
   async failed(ip: string, credential: string): Promise<void> {
     this.#good.delete(credential)
     const quota = this.#options.quotas.rateFailuresPerMinute
-    if (quota === 0) return
+    if (quota === 0 || !this.#isNew(credential)) return
     const network = networkOf(ip)
     const { used, resetMs } = await this.#options.counter.count(`failures:${network}`)
     if (used <= quota) return
     if (this.#slowed.size >= MOST_REMEMBERED) this.#slowed.clear()
     this.#slowed.set(network, this.#now() + resetMs)
     if (used === quota + 1) this.#tell(network, quota)
+  }
+
+  #isNew(credential: string): boolean {
+    const hash = createHash('sha256').update(credential).digest('base64')
+    const now = this.#now()
+    if ((this.#counted.get(hash) ?? 0) > now) return false
+    if (this.#counted.size >= MOST_REMEMBERED) this.#counted.delete(this.#counted.keys().next().value!)
+    this.#counted.set(hash, now + RATE_WINDOW_SECONDS * 1000)
+    return true
   }
 
   /** Beside the request: whether it can be written decides nothing. */

@@ -6,6 +6,7 @@ import { isRetryable } from '../database/database-errors.ts'
 import type { Page, PageRequest } from '../database/paging.ts'
 import type { Committed } from '../database/position.ts'
 import { NomalyError } from '../errors.ts'
+import { beginBackfill } from './begin-backfill.ts'
 import { type Backfill, type BackfillPart, type BackfillPartReport, ENDED_STATUSES } from './backfill.ts'
 import { dropPoints } from './backfill-removal.ts'
 import { type ReceivedPart, receivePart } from './backfill-intake.ts'
@@ -13,7 +14,6 @@ import { backfillNotFound, findBackfill, listBackfills, listParts } from './back
 import type { SeriesSource } from './metrics-engine.ts'
 import { DAY_MS } from './retention.ts'
 import { SeriesCatalog } from './series-catalog.ts'
-import { lockSourceForWriting } from './source-lock.ts'
 
 export interface BackfillsOptions {
   /** That of the metrics. */
@@ -23,9 +23,6 @@ export interface BackfillsOptions {
   readonly requireSource?: (connection: Connection, source: SeriesSource) => Promise<void>
   readonly maxSeriesPerDataset?: number
 }
-
-/** How many backfills of one tenant may be open: each keeps its points in a table of its own. */
-const MOST_OPEN = 20
 
 /** After how many days without a part, or without another try, the points of a backfill are removed. */
 const ABANDONED_DAYS = 7
@@ -66,23 +63,10 @@ export class Backfills {
     source: SeriesSource,
     id: string = randomUUID(),
   ): Promise<Committed<Backfill>> {
-    return this.#transaction(scope, async (connection) => {
-      // Two that come at the same moment: the second one waits, and finds what the first one has made.
-      await connection.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id])
-      const before = await findBackfill(connection, id)
-      if (before?.source.id === source.id) return before
-      await lockSourceForWriting(connection, source.id, 'shared')
-      await this.#options.requireSource?.(connection, source)
-      await requireRoom(connection, scope)
-      const [row] = await connection.query<{ id: string; number: string }>(
-        `insert into metrics.backfills (id, tenant_id, source_kind, source_id, retention) values ($1, $2, $3, $4, $5) returning id, number`,
-        [id, scope.tenantId, source.kind, source.id, source.retention],
-      )
-      await connection.as('nomaly_system', 'nomaly_app', () =>
-        connection.query('select metrics.create_backfill_points($1)', [row!.number]),
-      )
-      return (await findBackfill(connection, row!.id))!
-    })
+    const { requireSource } = this.#options
+    return this.#transaction(scope, (connection) =>
+      beginBackfill(connection, { scope, source, id, requireSource }),
+    )
   }
 
   /**
@@ -253,22 +237,6 @@ async function lock(connection: Connection, id: string): Promise<Backfill['statu
   )
   if (row === undefined) throw backfillNotFound(id)
   return row.status
-}
-
-async function requireRoom(connection: Connection, { tenantId }: TenantScope): Promise<void> {
-  await connection.query(
-    `select pg_advisory_xact_lock(hashtextextended('nomaly metrics backfills ' || $1, 0))`,
-    [tenantId],
-  )
-  const [row] = await connection.query<{ open: number }>(
-    `select count(*)::int4 as open from metrics.backfills
-     where tenant_id = nomaly.current_tenant() and status <> all($1)`,
-    [ENDED_STATUSES],
-  )
-  if (row!.open >= MOST_OPEN)
-    throw new NomalyError('conflict', `There are ${row!.open} backfills that have not ended.`, {
-      hint: 'Finish or cancel some of them first.',
-    })
 }
 
 async function requireParts(connection: Connection, id: string, parts: number): Promise<void> {

@@ -23,8 +23,12 @@ export async function fillTenant(
   tenant: TestTenant,
 ): Promise<TenantThings> {
   const { key } = tenant
-  const post = async (path: string, body: unknown): Promise<TestAnswer['body']> => {
-    const answer = await nomaly.request('POST', path, { key, body })
+  const post = async (
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<TestAnswer['body']> => {
+    const answer = await nomaly.request('POST', path, { key, body, headers })
     expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300)
     return answer.body
   }
@@ -56,7 +60,7 @@ export async function fillTenant(
     rules: [{ targetingKeys: [`${SECRET}-user`], variant: 'on' }],
   })
   // A second of each, so that lists have a second page and give a cursor out.
-  await post('/v1/datasets', { name: `${SECRET}-more` })
+  await post('/v1/datasets', { name: `${SECRET}-more` }, { 'idempotency-key': `${SECRET}-key` })
   await post('/v1/flags', { key: `${SECRET}-other` })
   await post('/v1/jobs', {
     dataset: dataset.id,

@@ -21,6 +21,12 @@ export class BrowserCookie {
     return request.cookies[this.#name]
   }
 
+  /** The secret that an answer gives. */
+  given(reply: FastifyReply): string | undefined {
+    const [pair] = String(reply.getHeader('set-cookie') ?? '').split(';')
+    return pair?.startsWith(`${this.#name}=`) === true ? pair.slice(this.#name.length + 1) : undefined
+  }
+
   set(reply: FastifyReply, { secret, maxAgeSeconds }: BrowserSecret): void {
     // A cache on the way must not give it to somebody else.
     void reply

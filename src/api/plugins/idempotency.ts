@@ -26,7 +26,8 @@ export const HARMLESS_POSTS: Readonly<Record<string, string>> = {
 }
 
 const KEY = /^[\x21-\x7e]{1,255}$/
-const MAX_BODY_BYTES = 65_536
+/** Twice the largest flag, which is the largest of what is made. */
+const MAX_BODY_BYTES = 131_072
 const RETRY_AFTER_SECONDS = 1
 /** Of keys under which an answer with a secret is sealed, and nothing else. */
 const MIN_SECRET_KEY_LENGTH = 32
@@ -38,7 +39,7 @@ const KeyHeader = Type.Optional(
   }),
 )
 
-/** Says in the reference which routes take an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07). */
+/** Says in the reference which routes take an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). */
 export function registerIdempotency(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
     if (route.method !== 'POST' || !route.url.startsWith('/v1/') || route.url in HARMLESS_POSTS) return

@@ -27,7 +27,17 @@ export function registerAttemptLimits(
     const credential = credentialOf(request, cookie)
     if (credential !== undefined) failedAttempts.admit(request.ip, credential)
   })
+}
+
+/** Learns which of them were wrong and which are good. To be registered after whoever looks at them, and gives out new ones. */
+export function noteAttempts(
+  app: FastifyInstance,
+  { failedAttempts }: { readonly failedAttempts: FailedAttempts },
+  cookie: BrowserCookie,
+): void {
   app.addHook('onSend', async (request, reply, payload) => {
+    const given = cookie.given(reply)
+    if (given !== undefined) failedAttempts.succeeded(given)
     if (request.identity === undefined && reply.statusCode !== 401) return payload
     const credential = credentialOf(request, cookie)
     if (credential === undefined) return payload
@@ -39,7 +49,10 @@ export function registerAttemptLimits(
 
 /** What a request would be let in by. */
 function credentialOf(request: FastifyRequest, cookie: BrowserCookie): string | undefined {
-  if (request.routeOptions.url === '/sign-in') return (request.query as { token?: string }).token
+  if (request.routeOptions.url === '/sign-in') {
+    const { token } = request.query as { token?: unknown }
+    return typeof token === 'string' ? token : undefined
+  }
   return bearerOf(request) ?? cookie.read(request)
 }
 

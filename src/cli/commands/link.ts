@@ -11,7 +11,7 @@ export function registerLink(program: Command): void {
       ['xdg-open "$(nomaly link)"', 'straight into the browser'],
     ],
     async run(client, { output }) {
-      const { path } = await client.request<{ path: string }>('POST', '/v1/sign-in-links')
+      const { path } = await client.post<{ path: string }>('/v1/sign-in-links')
       const url = `${client.url}${path}`
       if (output === 'table') print(url)
       else printJson({ url })

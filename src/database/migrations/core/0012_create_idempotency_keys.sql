@@ -12,7 +12,7 @@ create table nomaly.idempotency_keys (
   fingerprint bytea not null check (length(fingerprint) = 32),
   status smallint not null,
   -- Sealed under the key that the client has; null where it was too large.
-  body bytea check (length(body) <= 70000),
+  body bytea check (length(body) <= 140000),
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
   primary key (tenant_id, principal, key_hash)
