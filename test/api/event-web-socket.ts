@@ -70,7 +70,12 @@ export class EventWebSocket implements AsyncDisposable {
 
   /** Waits for an event. */
   first(matches: (event: WebSocketEvent) => boolean): Promise<WebSocketEvent> {
-    return eventually(async () => this.heard.find(matches), 10_000)
+    return eventually(async () => {
+      const found = this.heard.find(matches)
+      if (found === undefined && this.closed !== undefined)
+        throw new Error(`The server has closed: ${this.closed.code} ${this.closed.reason}`)
+      return found
+    }, 10_000)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
