@@ -78,7 +78,11 @@ export const ROUTE_COVERAGE: Readonly<Record<string, RouteCoverage>> = {
   'GET /v1/algorithms': { needs: 'read', calls: plain('/v1/algorithms'), foreign: 'own' },
   'GET /v1/events': {
     needs: 'read',
-    calls: () => [{ path: '/v1/events' }, { path: '/v1/events', headers: { 'last-event-id': '0' } }],
+    calls: () => [
+      { path: '/v1/events' },
+      { path: '/v1/events', headers: { 'last-event-id': '0' } },
+      { path: '/v1/events?lastEventId=0' },
+    ],
     foreign: 'own',
   },
 
