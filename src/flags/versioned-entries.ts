@@ -1,7 +1,7 @@
 import type { Executor } from '../database/connection.ts'
 import { cursorKey, decodeCursor, type Page, type PageRequest, toPage } from '../database/paging.ts'
 import { NomalyError } from '../errors.ts'
-import { NOTIFICATION_CHANNEL } from '../notifications/notifier.ts'
+import { formatNotification, NOTIFICATION_CHANNEL } from '../notifications/notifier.ts'
 
 export type Noun = 'flag' | 'setting'
 
@@ -182,7 +182,7 @@ export class VersionedEntries<T> {
           ...(revertedTo === undefined ? {} : { revertedTo }),
         }),
         NOTIFICATION_CHANNEL,
-        `flags ${this.#tenantId ?? ''} ${this.#noun}`,
+        formatNotification({ channel: 'flags', tenantId: this.#tenantId ?? '', id: '' }),
       ],
     )
     return toEntry<T>(row)

@@ -2,7 +2,7 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Executor } from '../database/connection.ts'
 import type { JobStatus } from '../jobs/job.ts'
 import type { RunStatus } from '../jobs/run.ts'
-import { NOTIFICATION_CHANNEL } from '../notifications/notifier.ts'
+import { formatNotification, NOTIFICATION_CHANNEL } from '../notifications/notifier.ts'
 
 /** What others may hear of, by topic: ids and states only, since everything is read again. */
 export interface EventPayloads {
@@ -49,7 +49,13 @@ export class Outbox {
       connection.query(
         `with added as (insert into nomaly.outbox (tenant_id, topic, payload) values ($1, $2, $3))
          select pg_notify($4, $5)`,
-        [tenantId, topic, JSON.stringify(payload), NOTIFICATION_CHANNEL, `outbox ${tenantId} `],
+        [
+          tenantId,
+          topic,
+          JSON.stringify(payload),
+          NOTIFICATION_CHANNEL,
+          formatNotification({ channel: 'outbox', tenantId, id: '' }),
+        ],
       ),
     )
   }

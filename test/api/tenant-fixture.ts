@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { expect } from 'vitest'
 import { eventually, type TestAnswer, type TestNomaly, type TestTenant } from '../support/nomaly.ts'
-import type { TenantThings } from './route-coverage.ts'
+import type { TenantThings } from './tenant-things.ts'
 import { dumpTenant } from './tenant-rows.ts'
 
 /** Part of every name that {@link fillTenant} gives: nobody but that tenant may ever read it. */

@@ -5,7 +5,8 @@ import { startTestNomaly, type TestNomaly, type TestTenant } from '../support/no
 import { listAppRoutes } from './app-routes.ts'
 import { EventListener } from './event-listener.ts'
 import { type RawAnswer, sendRaw } from './raw-request.ts'
-import { ROUTE_COVERAGE, type RouteCall, type TenantThings } from './route-coverage.ts'
+import { ROUTE_COVERAGE, type RouteCall } from './route-coverage.ts'
+import type { TenantThings } from './tenant-things.ts'
 import { fillTenant, SECRET } from './tenant-fixture.ts'
 import { dumpTenant } from './tenant-rows.ts'
 

@@ -100,7 +100,7 @@ class Writer {
   }
 }
 
-async function count(table: string): Promise<number> {
+async function rowsIn(table: string): Promise<number> {
   return database.read({ role: 'nomaly_system', freshness: 'latest' }, async (connection) => {
     const [row] = await connection.query<{ count: number }>(`select count(*)::int4 as count from ${table}`)
     return row!.count
@@ -179,7 +179,7 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
         await processes[0]!.rollUp(new Date(WORKLOAD_NOW_MS))
         for (const writer of writers) await writer.expectStored(processes[1]!)
         expect(
-          await count(`timescaledb_information.chunks where hypertable_name = 'timescale_points_forever'`),
+          await rowsIn(`timescaledb_information.chunks where hypertable_name = 'timescale_points_forever'`),
         ).toBe(0)
       }),
       { numRuns: Number(process.env['NOMALY_TEST_MOVES'] ?? 2), endOnFailure: true },
@@ -201,10 +201,10 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
     )
     await writer.expectStored(processes[0]!)
     expect(processes[0]!.name).toBe('timescale')
-    expect(await count('metrics.partitions')).toBe(0)
-    expect(await count('metrics.move_windows')).toBe(0)
+    expect(await rowsIn('metrics.partitions')).toBe(0)
+    expect(await rowsIn('metrics.move_windows')).toBe(0)
     expect(
-      await count(
+      await rowsIn(
         `timescaledb_information.chunks where is_compressed and hypertable_name = 'timescale_points_forever'`,
       ),
     ).toBeGreaterThan(0)
@@ -228,7 +228,7 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
     await expect(
       move('timescale', { signal: stop.signal, onPhase: (phase) => phase === 'verifying' && stop.abort() }),
     ).rejects.toThrow()
-    expect(await count('metrics.timescale_points_forever')).toBe(1)
+    expect(await rowsIn('metrics.timescale_points_forever')).toBe(1)
     await expect(move('partitioned')).rejects.toMatchObject({
       code: 'conflict',
       hint: expect.stringContaining('--cancel'),
@@ -236,7 +236,7 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
     const sides = openMoveSides(database, clock)
     expect(await cancelMove({ database, sides })).toBe(true)
     expect(await cancelMove({ database, sides })).toBe(false)
-    expect(await count('metrics.timescale_points_forever')).toBe(0)
+    expect(await rowsIn('metrics.timescale_points_forever')).toBe(0)
     await writer.write(processes[1]!, 'append', [[WORKLOAD_NOW_MS, 2]])
     await writer.expectStored(processes[0]!)
     expect(processes.map(({ name }) => name)).toEqual(['partitioned', 'partitioned'])
