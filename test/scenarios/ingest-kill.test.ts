@@ -39,7 +39,8 @@ function describeIngestKill(name: EngineName, start: () => Promise<KillableServe
 
     test.for(seeds)(
       'within a COPY lose and double no acknowledged point (seed %i)',
-      { timeout: 120_000 },
+      // A hundred run beside other work, which may keep a server from coming back for minutes.
+      { timeout: isLong ? 600_000 : 120_000 },
       async (seed) => {
         await using opened = await openKillDatabase(server, name)
         await checkKill(name, seed, opened)
