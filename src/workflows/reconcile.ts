@@ -34,7 +34,13 @@ export async function reconcile(store: Store, signal: AbortSignal): Promise<Reco
     const [lock] = await connection.query<{ taken: boolean }>('select pg_try_advisory_lock($1) as taken', [
       RECONCILE_LOCK,
     ])
-    return lock!.taken ? await reconcileAlone(store, signal) : undefined
+    if (!lock!.taken) return undefined
+    try {
+      return await reconcileAlone(store, signal)
+    } finally {
+      // The end of the connection would do it as well, a moment later.
+      await connection.query('select pg_advisory_unlock($1)', [RECONCILE_LOCK]).catch(() => {})
+    }
   })
 }
 
