@@ -13,7 +13,10 @@ import { deleteRolledUp } from './timescale-retention.ts'
 /** After the last instant that a point can have, by more than the widest chunk. */
 const AFTER_ALL = `timestamptz '2110-01-01Z'`
 
-const LOCK_NOT_AVAILABLE = '55P03'
+/** Less than PostgreSQL waits before it looks for deadlocks, so that no reader is the victim of one. */
+const LOCK_TIMEOUT_MS = 500
+
+const BUSY = new Set(['55P03', '40P01'])
 
 /** Hypertables as the beginning or the end of a move. */
 export class TimescaleMoveSide implements MoveSide {
@@ -92,7 +95,7 @@ export class TimescaleMoveSide implements MoveSide {
         await this.#database.transaction({ role: 'nomaly_system' }, async (connection) => {
           // To be emptied they have to be open, to nobody else as long as this is not committed.
           await this.open(connection, true)
-          await connection.query("set local lock_timeout = '1s'")
+          await connection.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
           await lockRollUps(connection, retention, 'wait')
           for (const relation of [relations.daily, relations.hourly, relations.points])
             await connection.query(
@@ -108,7 +111,7 @@ export class TimescaleMoveSide implements MoveSide {
       this.#chunks.forgetAll()
       return true
     } catch (error) {
-      if (sqlState(error) === LOCK_NOT_AVAILABLE) return false
+      if (BUSY.has(sqlState(error) ?? '')) return false
       throw error
     }
   }

@@ -18,10 +18,13 @@ export async function beginMove(
 ): Promise<void> {
   await forgetMove(database)
   // Of a move that was given up.
-  if (!(await target.clear('open')))
-    throw new NomalyError('conflict', `The tables of ${to} are in use by somebody.`, {
-      hint: 'Look for long queries in pg_stat_activity, and try again.',
-    })
+  for (let attempt = 1; !(await target.clear('open')); attempt++) {
+    if (attempt === CLEAR_ATTEMPTS)
+      throw new NomalyError('conflict', `The tables of ${to} are in use by somebody.`, {
+        hint: 'Look for long queries in pg_stat_activity, and try again.',
+      })
+    await sleep(500)
+  }
   await database.transaction({ role: 'nomaly_system' }, (connection) =>
     connection.query(
       `insert into metrics.engine (name, moving_to) values ($1, $2)
