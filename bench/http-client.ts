@@ -19,7 +19,7 @@ export class HttpClient {
 
   /** Sends bytes of a type and answers the JSON that comes back. Throws on a status that is not 2xx. */
   async send<T>(method: string, path: string, body: Uint8Array | undefined, type: string): Promise<T> {
-    const { status, text } = await this.#exchange(method, path, body, type)
+    const { status, text } = await this.exchange(method, path, body, type)
     if (status < 200 || status > 299)
       throw new Error(`${method} ${path} answered ${status}: ${text.slice(0, 1000)}`)
     return (text === '' ? undefined : JSON.parse(text)) as T
@@ -30,7 +30,8 @@ export class HttpClient {
     this.#agent.destroy()
   }
 
-  #exchange(
+  /** Sends bytes of a type and answers what comes back, whatever its status. */
+  exchange(
     method: string,
     path: string,
     body: Uint8Array | undefined,

@@ -1,4 +1,4 @@
-import { Agent, request } from 'node:http'
+import { HttpClient } from '../http-client.ts'
 
 export interface SmallAppendOptions {
   readonly url: string
@@ -27,17 +27,18 @@ const STEP_MS = 1_000
 
 /** Many agents, each sending the newest points of a few series of its own, and the next ones as soon as those are committed. */
 export async function measureSmallAppends(options: SmallAppendOptions): Promise<SmallAppends> {
-  const agent = new Agent({ keepAlive: true, maxSockets: options.connections })
+  using client = new HttpClient(options.url, options.apiKey)
+  const path = `/v1/datasets/${options.dataset}/points`
   const start = performance.now()
   const until = start + options.seconds * 1000
   const timesMs: number[] = []
   let refused = 0
   const send = async (sender: number): Promise<void> => {
     for (let instant = 0; performance.now() < until && !options.signal.aborted; instant++) {
-      const body = bodyOf(options, sender, instant)
+      const body = Buffer.from(bodyOf(options, sender, instant))
       const sentAt = performance.now()
       for (;;) {
-        const { status, text } = await post(agent, options, body)
+        const { status, text } = await client.exchange('POST', path, body, 'application/x-ndjson')
         if (status === 200) {
           const { inserted } = JSON.parse(text) as { inserted: number }
           if (inserted !== options.pointsPerRequest)
@@ -51,11 +52,7 @@ export async function measureSmallAppends(options: SmallAppendOptions): Promise<
       timesMs.push(performance.now() - sentAt)
     }
   }
-  try {
-    await Promise.all(Array.from({ length: options.connections }, (_, sender) => send(sender)))
-  } finally {
-    agent.destroy()
-  }
+  await Promise.all(Array.from({ length: options.connections }, (_, sender) => send(sender)))
   options.signal.throwIfAborted()
   const elapsedMs = performance.now() - start
   timesMs.sort((a, b) => a - b)
@@ -73,28 +70,4 @@ function bodyOf({ firstMs, pointsPerRequest }: SmallAppendOptions, sender: numbe
   for (let metric = 0; metric < pointsPerRequest; metric++)
     text += `{"time":"${time}","metric":"metric_${metric}","tags":{"host":"host-${sender}"},"value":${instant + metric / 7}}\n`
   return text
-}
-
-function post(
-  agent: Agent,
-  { url, apiKey, dataset }: SmallAppendOptions,
-  body: string,
-): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const headers = {
-      authorization: `Bearer ${apiKey}`,
-      'content-type': 'application/x-ndjson',
-      'content-length': Buffer.byteLength(body),
-    }
-    const path = `${url}/v1/datasets/${dataset}/points`
-    const outgoing = request(path, { method: 'POST', agent, headers }, (incoming) => {
-      let text = ''
-      incoming.setEncoding('utf8')
-      incoming.on('data', (part: string) => (text += part))
-      incoming.on('end', () => resolve({ status: incoming.statusCode ?? 0, text }))
-      incoming.on('error', reject)
-    })
-    outgoing.on('error', reject)
-    outgoing.end(body)
-  })
 }

@@ -1,11 +1,12 @@
 import { NomalyError } from '../errors.ts'
+import { type Delay, systemDelay } from './delay.ts'
 
 export interface ByteBudgetOptions {
   readonly maxBytes: number
   /** Who still has to wait so long after he first had to is refused. */
   readonly maxWaitMs: number
-  /** Calls `work` after so many milliseconds, unless what it answers is called before; the system's timer unless told. */
-  readonly delay?: (work: () => void, ms: number) => () => void
+  /** The system's timer unless told. */
+  readonly delay?: Delay
 }
 
 /** What one input holds of a budget. */
@@ -64,7 +65,7 @@ export class ByteBudget {
       return undefined
     }
     if (lease.isLate) return Promise.reject(tooMuch())
-    const { delay = startTimer, maxWaitMs } = this.#options
+    const { delay = systemDelay, maxWaitMs } = this.#options
     lease.cancelTimer ??= delay(() => this.#refuse(lease), maxWaitMs)
     const wish: Wish = { lease, bytes, granted: Promise.withResolvers() }
     this.#wishes.add(wish)
@@ -148,9 +149,4 @@ function tooMuch(): NomalyError {
     hint: 'Nothing of this request was stored: send it again in a moment, or raise NOMALY_MAX_INGEST_BYTES.',
     retryAfterSeconds: 2,
   })
-}
-
-function startTimer(work: () => void, ms: number): () => void {
-  const timer = setTimeout(work, ms)
-  return () => clearTimeout(timer)
 }

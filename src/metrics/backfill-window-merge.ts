@@ -3,7 +3,7 @@ import { sqlState } from '../database/database-errors.ts'
 import { int4Array, timestampArray } from './array-encoder.ts'
 import type { MergeStorage } from './backfill-merge.ts'
 import type { EngineState } from './engine-state.ts'
-import { instantLiteral } from './instant-literal.ts'
+import { instantLiteral, utcDay } from './instant-literal.ts'
 import type { RetentionClass, SeriesSource } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import type { PartitionRange } from './partition-map.ts'
@@ -42,7 +42,7 @@ export interface Merging {
 
 const UNIQUE_VIOLATION = '23505'
 
-const DAY = "date_bin(interval '1 day', time, timestamptz '1970-01-01Z')"
+const DAY = utcDay('time')
 
 /**
  * Puts the points of one window where points are, with newest points, marks and journal, as one append of them would. Begins as any role

@@ -1,5 +1,5 @@
 import type { RejectedLine } from '../ingestion/parsed-points.ts'
-import type { SeriesKey, SeriesSource } from './metrics-engine.ts'
+import type { PointBatch, SeriesSource } from './metrics-engine.ts'
 
 /**
  * `receiving`: parts come. `merging`: all have come, and are put where points are. `failed`: that did not succeed, and may be tried again
@@ -35,15 +35,11 @@ export interface Backfill {
 }
 
 /** A part of a backfill as it comes: points in columns, and what was refused of it before. */
-export interface BackfillPart {
+export interface BackfillPart extends Omit<PointBatch, 'source'> {
   /** From 1. */
   readonly number: number
   /** SHA-256 of the bytes that the part was read from, before compression. */
   readonly digest: Uint8Array
-  readonly keys: readonly SeriesKey[]
-  readonly series: Uint32Array
-  readonly timesMs: Float64Array
-  readonly values: Float64Array
   /** Line of each point. */
   readonly lines: Uint32Array
   readonly rejected: readonly RejectedLine[]

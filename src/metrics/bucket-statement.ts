@@ -1,6 +1,6 @@
 import { int4Literal, timestampLiteral } from './array-text.ts'
 import { bucketStart } from './bucket-width.ts'
-import { instantLiteral } from './instant-literal.ts'
+import { instantLiteral, isWithin, utcDay } from './instant-literal.ts'
 import type { BucketWidth, OptionalAggregate } from './metric-query.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import { type ClassPlan, type MicrosRange, type Segment, stretchesOf } from './query-planner.ts'
@@ -184,7 +184,7 @@ function rolledUp(
   const isDaily = segment.source === 'daily'
   const widthMicros = isDaily ? DAY_MICROS : HOUR_MICROS
   const table = isDaily ? relations.daily(retention) : relations.hourly(retention)
-  const day = isDaily ? 'r.bucket' : `date_bin(interval '1 day', r.bucket, timestamptz '1970-01-01Z')`
+  const day = isDaily ? 'r.bucket' : utcDay('r.bucket')
   const isSame = 'seconds' in bucket && bucket.seconds * 1_000_000 === widthMicros
   const start = isSame ? 'r.bucket' : bucketStart(bucket, 'r.bucket')
   const behind =
@@ -227,7 +227,6 @@ function around(ranges: readonly MicrosRange[]): MicrosRange {
   }
 }
 
-/** Bounds as literals prune partitions and chunks while planning. */
 function within(column: string, { fromMicros, toMicros }: MicrosRange): string {
-  return `${column} >= ${instantLiteral(fromMicros)} and ${column} < ${instantLiteral(toMicros)}`
+  return isWithin(column, fromMicros, toMicros)
 }

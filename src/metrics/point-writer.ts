@@ -3,7 +3,7 @@ import { sqlState } from '../database/database-errors.ts'
 import { float8Array, int4Array, timestampArray } from './array-encoder.ts'
 import { encodeCopy, type PointRows } from './copy-encoder.ts'
 import { copyIn } from './copy-transfer.ts'
-import { instantLiteral } from './instant-literal.ts'
+import { isWithin } from './instant-literal.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
 import type { OrderedPoints, PartitionRun } from './point-order.ts'
 import { type HourBounds, type StateRow, stateStatement, toBounds } from './roll-up-ledger.ts'
@@ -209,7 +209,7 @@ export function columns({ ids, micros, values }: PointRows): Buffer[] {
 
 /** Bounds as literals, so that the plan has this one partition in it. */
 export function within(run: Pick<PartitionRun, 'lowerMicros' | 'upperMicros'>): string {
-  return `p.time >= ${instantLiteral(run.lowerMicros)} and p.time < ${instantLiteral(run.upperMicros)}`
+  return isWithin('p.time', run.lowerMicros, run.upperMicros)
 }
 
 export function rowsOf({ ids, micros, values }: PointRows, { start, end }: PartitionRun): PointRows {

@@ -1,7 +1,7 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
-import type { Committed } from '../database/position.ts'
+import type { Committed, Position } from '../database/position.ts'
 import type { BackfillStep } from './backfill.ts'
 import { BackfillMerger } from './backfill-merge.ts'
 import { removeBackfills } from './backfill-removal.ts'
@@ -37,6 +37,11 @@ export interface EngineOptions {
   readonly requireSource?: (connection: Connection, source: SeriesSource) => Promise<void>
   /** Series that one dataset may have; without it there is no limit. */
   readonly maxSeriesPerDataset?: number
+  /**
+   * Told after the commit of a write, and before that is acknowledged, of which source it may have changed the points; `undefined` for any of
+   * the tenant.
+   */
+  readonly onChange?: (scope: TenantScope, sourceId: string | undefined, position: Position) => Promise<void>
   /** Told what of the database's own jobs has failed; left out where nobody listens. */
   readonly log?: (message: string) => void
 }
@@ -51,10 +56,12 @@ export abstract class RelationalMetrics implements MetricsEngine {
   readonly #reader: MetricReader
   readonly #writer: MetricWriter
   readonly #merger: BackfillMerger
+  readonly #onChange: NonNullable<EngineOptions['onChange']>
 
   protected constructor(options: EngineOptions, relations: MetricsRelations, storage: PointStorage) {
     const { database, clock, requireSource, maxSeriesPerDataset, log = () => {} } = options
     this.name = relations.engine
+    this.#onChange = options.onChange ?? (async () => {})
     this.#database = database
     this.#relations = relations
     this.#reader = new MetricReader(database, relations)
@@ -69,24 +76,36 @@ export abstract class RelationalMetrics implements MetricsEngine {
     this.#merger = new BackfillMerger({ database, relations, clock, requireSource, storage, log })
   }
 
-  append(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<AppendReport>> {
-    return this.#writer.append(scope, batch, signal)
+  async append(
+    scope: TenantScope,
+    batch: PointBatch,
+    signal?: AbortSignal,
+  ): Promise<Committed<AppendReport>> {
+    return this.#changed(scope, batch, await this.#writer.append(scope, batch, signal))
   }
 
-  appendFresh(
+  async appendFresh(
     scope: TenantScope,
     batch: PointBatch,
     signal?: AbortSignal,
   ): Promise<Committed<AppendReport> | undefined> {
-    return this.#writer.appendFresh(scope, batch, signal)
+    const committed = await this.#writer.appendFresh(scope, batch, signal)
+    return committed && this.#changed(scope, batch, committed)
   }
 
-  correct(scope: TenantScope, batch: PointBatch, signal?: AbortSignal): Promise<Committed<CorrectionReport>> {
-    return this.#writer.correct(scope, batch, signal)
+  async correct(
+    scope: TenantScope,
+    batch: PointBatch,
+    signal?: AbortSignal,
+  ): Promise<Committed<CorrectionReport>> {
+    return this.#changed(scope, batch, await this.#writer.correct(scope, batch, signal))
   }
 
-  mergeBackfill(scope: TenantScope, backfillId: string, signal?: AbortSignal): Promise<BackfillStep> {
-    return this.#merger.step(scope, backfillId, signal)
+  async mergeBackfill(scope: TenantScope, backfillId: string, signal?: AbortSignal): Promise<BackfillStep> {
+    const step = await this.#merger.step(scope, backfillId, signal)
+    // A step that was interrupted after its commit says nothing of it, and the next one speaks for both.
+    if (step.outcome !== 'busy') await this.#onChange(scope, undefined, await this.#database.position())
+    return step
   }
 
   listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]> {
@@ -145,19 +164,30 @@ export abstract class RelationalMetrics implements MetricsEngine {
   async dropSource(scope: TenantScope, sourceId: string): Promise<number> {
     if (!isSourceId(sourceId)) return 0
     const options = { role: 'nomaly_app', scope, timeoutMs: REMOVAL_TIMEOUT_MS } as const
-    const { value } = await this.#database.transaction(options, async (connection) => {
+    const { value, position } = await this.#database.transaction(options, async (connection) => {
       const state = await lockSourceForWriting(connection, sourceId, 'alone')
       requireEngine(state, this.name)
       await removeBackfills(connection, sourceId)
       const deleteRolledUp = await this.beginRemoval(connection)
       return removeSource(connection, this.#relations, sourceId, deleteRolledUp, state)
     })
+    await this.#onChange(scope, sourceId, position)
     return value
   }
 
   abstract maintain(now: Date): Promise<MaintenanceReport>
 
   abstract rollUp(now: Date, signal?: AbortSignal): Promise<RollUpReport>
+
+  /** Also where all points were there already: they may be of an attempt that died before it could say so. */
+  async #changed<T>(
+    scope: TenantScope,
+    { source }: PointBatch,
+    committed: Committed<T>,
+  ): Promise<Committed<T>> {
+    await this.#onChange(scope, source.id, committed.position)
+    return committed
+  }
 
   /** Prepares a transaction for the deletion of points; answers how roll-ups are deleted where they are no tables. */
   protected async beginRemoval(_connection: Connection): Promise<RollUpRemoval | undefined> {

@@ -2,7 +2,7 @@ import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import type { RetentionClass } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import { instantLiteral } from './instant-literal.ts'
+import { instantLiteral, utcDay } from './instant-literal.ts'
 import {
   DAY_MICROS,
   HOUR_MICROS,
@@ -141,7 +141,7 @@ async function markStored(
 ): Promise<void> {
   await connection.query(
     `insert into ${relations.late(retention)} (day, series_id, hours)
-     select date_bin(interval '1 day', hour, timestamptz '1970-01-01Z'), series_id,
+     select ${utcDay('hour')}, series_id,
        bit_or(1 << date_part('hour', hour at time zone 'UTC')::int)
      from (
        select series_id, date_bin(interval '1 hour', time, timestamptz '1970-01-01Z') as hour from ${relations.points(retention)}

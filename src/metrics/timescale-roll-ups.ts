@@ -1,3 +1,4 @@
+import { whileAlone } from '../database/advisory-lock.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { instantLiteral } from './instant-literal.ts'
@@ -57,17 +58,13 @@ export class TimescaleRollUps {
     newest: string,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    // A refresh is several transactions: the lock outlives them. Where this fails it is given up with the connection.
     const options = { role: 'nomaly_system', signal, timeoutMs: REFRESH_TIMEOUT_MS } as const
-    return this.#database.session(options, async (session) => {
-      const [row] = await session.query<{ locked: boolean }>(
-        `select pg_try_advisory_lock(${rollUpsKey(retention)}) as locked`,
-      )
-      let hours = 0
-      while (row!.locked) {
+    const hours = await whileAlone(this.#database, rollUpsKey(retention), options, async (session) => {
+      let worked = 0
+      for (;;) {
         signal?.throwIfAborted()
         const taken = await readMarks(session, retention, newest)
-        if (taken.marks.length === 0) break
+        if (taken.marks.length === 0) return worked
         // Everything that is refreshed from here on sees what was written with these marks. Those that come meanwhile stay.
         await refresh(session, retention, taken.days)
         await session.query(
@@ -75,11 +72,10 @@ export class TimescaleRollUps {
              and day <= ${instantLiteral(taken.days.days.at(-1)!)} and id = any($1::int8[])`,
           [taken.marks],
         )
-        hours += countHours(taken.days)
+        worked += countHours(taken.days)
       }
-      await session.query('select pg_advisory_unlock_all()')
-      return hours
     })
+    return hours ?? 0
   }
 }
 

@@ -19,22 +19,25 @@ export type TaskName = keyof TaskPayloads
 
 export type TaskHandler<N extends TaskName> = (payload: TaskPayloads[N], signal: AbortSignal) => Promise<void>
 
+/** Work of up to a day, which goes on where it was when it is tried again; a worker that dies is missed by its heartbeat. */
+const HOURS_OF_WORK: Omit<Queue, 'name'> = {
+  policy: 'short',
+  notify: true,
+  retryLimit: 10,
+  retryDelay: 1,
+  retryBackoff: true,
+  retryDelayMax: 30,
+  expireInSeconds: 86_000,
+  heartbeatSeconds: 30,
+  deleteAfterSeconds: 3_600,
+}
+
 /**
  * `short` keeps at most one task of a key waiting: a hundred notices of new points are one piece of work.
  * How often a task is tried, and how patiently, depends on whether it calls the outside world.
  */
 const QUEUES: Readonly<Record<TaskName, Omit<Queue, 'name'>>> = {
-  'run-detection': {
-    policy: 'short',
-    notify: true,
-    retryLimit: 10,
-    retryDelay: 1,
-    retryBackoff: true,
-    retryDelayMax: 30,
-    expireInSeconds: 86_000,
-    heartbeatSeconds: 30,
-    deleteAfterSeconds: 3_600,
-  },
+  'run-detection': HOURS_OF_WORK,
   'advance-stream': {
     policy: 'short',
     notify: true,
@@ -46,17 +49,7 @@ const QUEUES: Readonly<Record<TaskName, Omit<Queue, 'name'>>> = {
     heartbeatSeconds: 30,
     deleteAfterSeconds: 60,
   },
-  'run-backfill': {
-    policy: 'short',
-    notify: true,
-    retryLimit: 10,
-    retryDelay: 1,
-    retryBackoff: true,
-    retryDelayMax: 30,
-    expireInSeconds: 86_000,
-    heartbeatSeconds: 30,
-    deleteAfterSeconds: 3_600,
-  },
+  'run-backfill': HOURS_OF_WORK,
   'drop-source': {
     policy: 'short',
     notify: true,

@@ -16,13 +16,14 @@ import { MovableMetrics } from '../metrics/movable-metrics.ts'
 import type { MoveSide } from '../metrics/move-side.ts'
 import { PartitionedEngine } from '../metrics/partitioned-engine.ts'
 import { PartitionedMoveSide } from '../metrics/partitioned-move-side.ts'
+import type { EngineOptions } from '../metrics/relational-metrics.ts'
 import { TimescaleEngine } from '../metrics/timescale-engine.ts'
 import { TimescaleMoveSide } from '../metrics/timescale-move-side.ts'
 import { TaskQueue } from '../queue/task-queue.ts'
 import { openCache } from './open-cache.ts'
 import { openNotifier, openQuickTier, openRateCounter, openSessions } from './open-quick-tier.ts'
-import { RaisingMetrics } from './raising-metrics.ts'
-import { requireDataset, requireDatasetOf, type RequireSource } from './require-dataset.ts'
+import { ALL_POINTS, pointsTag } from './point-tags.ts'
+import { requireDataset, requireDatasetOf } from './require-dataset.ts'
 import { Store } from './store.ts'
 
 type StoreConfig = Pick<
@@ -111,11 +112,18 @@ export async function openStore(
   const failedAttempts = new FailedAttempts({ counter, quotas: values, database, log })
   const requireSource = metricsDatabase === database ? requireDataset : requireDatasetOf(database)
   const { maxSeriesPerDataset } = config
-  const engine = await openMetrics(metricsDatabase, requireSource, maxSeriesPerDataset, log)
   const cache = stack.use(
     await openCache({ config, live: values, database, metricsDatabase, notifier, quickTier, isAlone }),
   )
-  const metrics = new RaisingMetrics(engine, cache, () => metricsDatabase.position())
+  const metrics = await openMetrics({
+    database: metricsDatabase,
+    clock: Date.now,
+    requireSource,
+    maxSeriesPerDataset,
+    onChange: (scope, sourceId, position) =>
+      cache.raise(scope, [sourceId === undefined ? ALL_POINTS : pointsTag(sourceId)], position),
+    log,
+  })
   const backfills = new Backfills({
     database: metricsDatabase,
     clock: Date.now,
@@ -164,14 +172,8 @@ function withLiveTimes(
 }
 
 /** Opens the engine that keeps the metrics of this database, and follows where they are moved. */
-function openMetrics(
-  database: Database,
-  requireSource: RequireSource,
-  maxSeriesPerDataset: number,
-  log: (message: string) => void,
-): Promise<MetricsEngine> {
-  const options = { database, clock: Date.now, requireSource, maxSeriesPerDataset, log }
-  return MovableMetrics.find(database, (name) =>
+function openMetrics(options: EngineOptions): Promise<MetricsEngine> {
+  return MovableMetrics.find(options.database, (name) =>
     name === 'timescale' ? new TimescaleEngine(options) : new PartitionedEngine(options),
   )
 }

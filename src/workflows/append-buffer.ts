@@ -3,13 +3,14 @@ import type { Committed } from '../database/position.ts'
 import { type ErrorCode, NomalyError } from '../errors.ts'
 import type { AppendReport, MetricsEngine, PointBatch } from '../metrics/metrics-engine.ts'
 import { combineBatches } from './combine-batches.ts'
+import { type Delay, systemDelay } from '../ingestion/delay.ts'
 
 export interface AppendBufferOptions {
   readonly engine: Pick<MetricsEngine, 'append' | 'appendFresh'>
   /** Points that may wait in this process, of all tenants together. */
   readonly maxWaitingPoints: number
-  /** Calls `work` after so many milliseconds, unless what it answers is called before; the system's timer unless told. */
-  readonly delay?: (work: () => void, ms: number) => () => void
+  /** The system's timer unless told. */
+  readonly delay?: Delay
 }
 
 /** A batch is as large as this at most, and what is as large by itself does not wait for others. */
@@ -61,12 +62,12 @@ interface Lane {
 export class AppendBuffer implements Pick<MetricsEngine, 'append'>, AsyncDisposable {
   readonly #engine: AppendBufferOptions['engine']
   readonly #maxWaitingPoints: number
-  readonly #delay: NonNullable<AppendBufferOptions['delay']>
+  readonly #delay: Delay
   readonly #lanes = new Map<string, Lane>()
   readonly #flushes = new Set<Promise<void>>()
   #waitingPoints = 0
 
-  constructor({ engine, maxWaitingPoints, delay = startTimer }: AppendBufferOptions) {
+  constructor({ engine, maxWaitingPoints, delay = systemDelay }: AppendBufferOptions) {
     this.#engine = engine
     this.#maxWaitingPoints = maxWaitingPoints
     this.#delay = delay
@@ -100,7 +101,7 @@ export class AppendBuffer implements Pick<MetricsEngine, 'append'>, AsyncDisposa
     signal?.addEventListener('abort', abandon, { once: true })
     this.#add(lane, waiter)
     if (lane.flushes === 0 || lane.waitingPoints >= FLUSH_POINTS) this.#flush(lane)
-    else this.#startTimer(lane)
+    else this.#systemDelay(lane)
     try {
       return await waiter.result.promise
     } finally {
@@ -144,7 +145,7 @@ export class AppendBuffer implements Pick<MetricsEngine, 'append'>, AsyncDisposa
     return true
   }
 
-  #startTimer(lane: Lane): void {
+  #systemDelay(lane: Lane): void {
     lane.cancelTimer ??= this.#delay(() => {
       lane.cancelTimer = undefined
       this.#flush(lane)
@@ -233,9 +234,4 @@ export class AppendBuffer implements Pick<MetricsEngine, 'append'>, AsyncDisposa
 
 function allInserted(inserted: number): AppendReport {
   return { inserted, duplicates: 0, conflicting: 0, rejected: [], rejectedTotal: 0 }
-}
-
-function startTimer(work: () => void, ms: number): () => void {
-  const timer = setTimeout(work, ms)
-  return () => clearTimeout(timer)
 }

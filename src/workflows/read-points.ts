@@ -3,7 +3,7 @@ import { decompressed } from '../ingestion/decompressed.ts'
 import { parsePoints } from '../ingestion/parse-points.ts'
 import type { ParsedChunk, ParseOptions, PointFormat, RejectedLine } from '../ingestion/parsed-points.ts'
 import { NomalyError } from '../errors.ts'
-import type { SeriesKey } from '../metrics/metrics-engine.ts'
+import type { PointBatch, SeriesKey } from '../metrics/metrics-engine.ts'
 import { explodingField } from '../metrics/series-limit.ts'
 
 export interface ReadPointsOptions extends ParseOptions {
@@ -22,11 +22,7 @@ export interface ReadPointsOptions extends ParseOptions {
 export const POINT_BYTES = 100
 
 /** All points of one input, in columns, and what was refused of it. */
-export interface ReadPoints {
-  readonly keys: readonly SeriesKey[]
-  readonly series: Uint32Array
-  readonly timesMs: Float64Array
-  readonly values: Float64Array
+export interface ReadPoints extends Omit<PointBatch, 'source'> {
   /** Line of the input each point stands on. */
   readonly lines: Uint32Array
   readonly rejected: readonly RejectedLine[]

@@ -1,3 +1,4 @@
+import { whileAlone } from '../database/advisory-lock.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { requireJoined } from '../database/installation.ts'
@@ -30,18 +31,9 @@ const STATES_AT_ONCE = 1_000
  * @throws NomalyError `conflict` where the databases do not belong together, `unavailable` where one of them is away: nothing is removed then.
  */
 export async function reconcile(store: Store, signal: AbortSignal): Promise<ReconcileReport | undefined> {
-  return store.database.session({ role: 'nomaly_system', signal }, async (connection) => {
-    const [lock] = await connection.query<{ taken: boolean }>('select pg_try_advisory_lock($1) as taken', [
-      RECONCILE_LOCK,
-    ])
-    if (!lock!.taken) return undefined
-    try {
-      return await reconcileAlone(store, signal)
-    } finally {
-      // The end of the connection would do it as well, a moment later.
-      await connection.query('select pg_advisory_unlock($1)', [RECONCILE_LOCK]).catch(() => {})
-    }
-  })
+  return whileAlone(store.database, RECONCILE_LOCK, { role: 'nomaly_system', signal }, () =>
+    reconcileAlone(store, signal),
+  )
 }
 
 async function reconcileAlone(store: Store, signal: AbortSignal): Promise<ReconcileReport> {

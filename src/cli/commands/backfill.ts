@@ -26,8 +26,8 @@ interface BackfillFlags extends RemoteFlags, ColumnFlags {
 export function registerBackfill(program: Command): void {
   addRemote<BackfillFlags>(program, 'backfill <dataset> <file>', {
     description:
-      'Loads old points by the million (CSV, NDJSON or JSON, gzip too; - reads standard input) into a dataset, which is made when\n' +
-      'missing. They are sent in parts, gathered by the server, and merged into the dataset from the oldest on. What was sent is kept\n' +
+      'Loads old points by the million (CSV, NDJSON or JSON, gzip too; - reads standard input) into a dataset, which is made when ' +
+      'missing. They are sent in parts, gathered by the server, and merged into the dataset from the oldest on. What was sent is kept ' +
       'when it is interrupted: --resume goes on from there. Use ingest for a few points, and for those of now.',
     options: (command) =>
       withColumnOptions(

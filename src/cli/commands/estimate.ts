@@ -31,7 +31,7 @@ export function registerEstimate(program: Command): void {
   const command = program
     .command('estimate')
     .description(
-      'Says what a dataset will take before it is made: rows a day, disk, memory. From numbers, or from a file of points, in which\n' +
+      'Says what a dataset will take before it is made: rows a day, disk, memory. From numbers, or from a file of points, in which ' +
         'series and their interval are counted. Nothing is stored.',
     )
     .argument('[file]', 'CSV, NDJSON or JSON, gzip too; - reads standard input')

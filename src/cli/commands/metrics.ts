@@ -35,7 +35,7 @@ export function registerMetrics(program: Command): void {
   const move = command
     .command('move')
     .description(
-      'Moves all points between plain PostgreSQL and TimescaleDB in the same database, while the server runs and points arrive. Both\n' +
+      'Moves all points between plain PostgreSQL and TimescaleDB in the same database, while the server runs and points arrive. Both ' +
         'copies are compared before the switch. It needs room for both. Interrupted, it goes on when it is called again.',
     )
     .addOption(new Option('--to <engine>', 'where to').choices(['timescale', 'partitioned']))

@@ -10,7 +10,7 @@ export function registerMigrate(program: Command): void {
   const command = program
     .command('migrate')
     .description(
-      'Brings the database, and that of METRICS_DATABASE_URL, to the schema of this version. `nomaly start` does so by\n' +
+      'Brings the database, and that of METRICS_DATABASE_URL, to the schema of this version. `nomaly start` does so by ' +
         'itself; this is for those who want it apart, as another login (ADMIN_DATABASE_URL, METRICS_ADMIN_DATABASE_URL).',
     )
   withOutput(command)

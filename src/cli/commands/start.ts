@@ -17,7 +17,7 @@ export function registerStart(program: Command): void {
   const command = program
     .command('start')
     .description(
-      'Starts the server: API, dashboard and worker in one process, on a database of its own in the data folder,\n' +
+      'Starts the server: API, dashboard and worker in one process, on a database of its own in the data folder, ' +
         'or on the one that DATABASE_URL names. Stop it with Ctrl+C or `nomaly stop`.',
     )
     .option('--api-only', 'do no detection here: other machines run `nomaly worker`')

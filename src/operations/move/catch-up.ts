@@ -63,8 +63,11 @@ export async function readJournal(connection: Connection): Promise<JournalPart> 
     const key = `${retention} ${series} ${micros}`
     if (seen.has(key)) continue
     seen.add(key)
-    if (micros === Number.NEGATIVE_INFINITY) gone.set(retention, [...(gone.get(retention) ?? []), series])
-    else {
+    if (micros === Number.NEGATIVE_INFINITY) {
+      const of = gone.get(retention) ?? []
+      gone.set(retention, of)
+      of.push(series)
+    } else {
       const of = days.get(retention) ?? { series: [], micros: [] }
       days.set(retention, of)
       of.series.push(series)

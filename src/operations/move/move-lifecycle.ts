@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { whileAlone } from '../../database/advisory-lock.ts'
 import type { Database } from '../../database/database.ts'
 import { NomalyError } from '../../errors.ts'
 import { readEngineState } from '../../metrics/engine-state.ts'
@@ -7,6 +8,7 @@ import type { MoveSide } from '../../metrics/move-side.ts'
 
 type EngineName = MetricsEngine['name']
 
+const MOVER_LOCK = `hashtextextended('nomaly metrics mover', 0)`
 const CLEAR_ATTEMPTS = 20
 
 /** Empties the target and notes that a move is under way. @throws NomalyError `conflict` where somebody uses what another move left. */
@@ -76,19 +78,12 @@ export function readState(database: Database): ReturnType<typeof readEngineState
 
 /** Runs work while no other process moves metrics of this database. */
 export async function asMover<T>(database: Database, work: () => Promise<T>): Promise<T> {
-  return database.session({ role: 'nomaly_system' }, async (session) => {
-    const [row] = await session.query<{ locked: boolean }>(
-      `select pg_try_advisory_lock(hashtextextended('nomaly metrics mover', 0)) as locked`,
-    )
-    if (!row!.locked)
-      throw new NomalyError('conflict', 'Another process is moving the metrics of this database.', {
-        hint: 'Wait for it; where it was killed, its connection ends within a minute.',
-      })
-    try {
-      return await work()
-    } finally {
-      // The end of the connection would do it as well, a moment later.
-      await session.query('select pg_advisory_unlock_all()').catch(() => {})
-    }
-  })
+  const done = await whileAlone(database, MOVER_LOCK, { role: 'nomaly_system' }, async () => ({
+    value: await work(),
+  }))
+  if (done === undefined)
+    throw new NomalyError('conflict', 'Another process is moving the metrics of this database.', {
+      hint: 'Wait for it; where it was killed, its connection ends within a minute.',
+    })
+  return done.value
 }

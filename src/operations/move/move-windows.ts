@@ -1,7 +1,7 @@
 import type { Connection } from '../../database/connection.ts'
 import type { Database } from '../../database/database.ts'
 import { timestampArray } from '../../metrics/array-encoder.ts'
-import { instantLiteral } from '../../metrics/instant-literal.ts'
+import { instantLiteral, isWithin, utcDay } from '../../metrics/instant-literal.ts'
 import type { RetentionClass } from '../../metrics/metrics-engine.ts'
 import type { MoveSide, StoredRange } from '../../metrics/move-side.ts'
 import { DAY_MS, RETENTION_CLASSES } from '../../metrics/retention.ts'
@@ -12,9 +12,6 @@ const POINTS_AT_ONCE = 2_000_000
 const DAY_MICROS = DAY_MS * 1000
 
 const WINDOW_TIMEOUT_MS = 1_800_000
-
-/** The start of the UTC day of an instant, in SQL. */
-const dayOf = (instant: string): string => `date_bin(interval '1 day', ${instant}, timestamptz '1970-01-01Z')`
 
 /** A stretch of time of a class that is copied at once: whole days, of one partition or chunk. */
 export interface MoveWindow {
@@ -105,8 +102,8 @@ export async function copyWindow(
   const { value: days } = await database.transaction(options, async (connection) => {
     await source.begin(connection)
     const rows = await connection.query<{ ms: number }>(
-      `select distinct extract(epoch from ${dayOf('time')})::float8 * 1000 as ms from ${source.relations.points(retention)}
-       where ${within(window)}`,
+      `select distinct extract(epoch from ${utcDay('time')})::float8 * 1000 as ms from ${source.relations.points(retention)}
+       where ${isWithin('time', window.lowerMicros, window.upperMicros)}`,
     )
     return rows.map(({ ms }) => ms)
   })
@@ -114,10 +111,12 @@ export async function copyWindow(
   const { value } = await database.transaction(options, async (connection) => {
     await source.begin(connection)
     await target.begin(connection)
-    await connection.query(`delete from ${target.relations.points(retention)} where ${within(window)}`)
+    await connection.query(
+      `delete from ${target.relations.points(retention)} where ${isWithin('time', window.lowerMicros, window.upperMicros)}`,
+    )
     const copied = await connection.client.query(
       `insert into ${target.relations.points(retention)} (time, series_id, value)
-       select time, series_id, value from ${source.relations.points(retention)} where ${within(window)}
+       select time, series_id, value from ${source.relations.points(retention)} where ${isWithin('time', window.lowerMicros, window.upperMicros)}
        order by series_id, time`,
     )
     await connection.query(
@@ -170,14 +169,10 @@ async function checksum(
 ): Promise<Checksum> {
   const [row] = await connection.query<{ points: number; sum: string }>(
     `select count(*)::float8 as points, coalesce(sum(hash_record_extended(row(series_id, time, value), 0)::numeric), 0)::text as sum
-     from ${relations.points(window.retention)} p where ${within(window)}
+     from ${relations.points(window.retention)} p where ${isWithin('time', window.lowerMicros, window.upperMicros)}
        and not exists (select from metrics.move_journal j where j.retention = $1 and j.series_id = p.series_id
-         and j.day in (${dayOf('p.time')}, '-infinity'))`,
+         and j.day in (${utcDay('p.time')}, '-infinity'))`,
     [window.retention],
   )
   return row!
-}
-
-function within({ lowerMicros, upperMicros }: MoveWindow): string {
-  return `time >= ${instantLiteral(lowerMicros)} and time < ${instantLiteral(upperMicros)}`
 }
