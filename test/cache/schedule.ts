@@ -1,13 +1,4 @@
-/** A source of choices that a seed decides (mulberry32, Tommy Ettinger 2017). */
-export function createRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d_2b_79_f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
+import { uniform } from '../support/random.ts'
 
 interface Paused {
   readonly dueMs: number
@@ -21,7 +12,7 @@ export class Schedule {
   nowMs = 1_000_000
 
   constructor(seed: number) {
-    this.random = createRandom(seed)
+    this.random = uniform(seed)
   }
 
   get waiting(): number {

@@ -7,6 +7,7 @@ import type { Check } from './metrics-engine.ts'
 import { answered, DAY_MS, expectSameBuckets, newSource } from './metrics-probe.ts'
 import { ReferenceMetrics, referenceKey } from './metrics-reference.ts'
 import { WORKLOAD_NOW_MS } from './metrics-workload.ts'
+import { uniform } from '../support/random.ts'
 
 const HOUR_MS = 3_600_000
 const KEYS = ['a', 'b', 'c'].map((metric) => ({ metric, tags: {} }))
@@ -23,7 +24,7 @@ export function checkInterleaving(check: Check): void {
         fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 }), async (seed) => {
           baseMs += DAY_MS
           fixture.setNow(baseMs + DAY_MS)
-          const random = randomFrom(seed)
+          const random = uniform(seed)
           const pausing = [0, 1].map(() => fixture.pausing((statement) => sleep(pauseMs(random, statement))))
           const [scope, source] = [{ tenantId: randomUUID() }, newSource()]
           const range = { fromMs: baseMs - 12 * HOUR_MS, toMs: baseMs + 6 * HOUR_MS }
@@ -194,15 +195,4 @@ async function countAll(
 function pauseMs(random: () => number, statement: string): number {
   if (statement === 'commit') return random() < 0.6 ? 0 : random() * (random() < 0.1 ? 300 : 25)
   return random() < 0.8 ? 0 : random() * 12
-}
-
-/** Mulberry32, a small generator of numbers from 0 to 1. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

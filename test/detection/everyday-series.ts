@@ -1,4 +1,5 @@
-import { DAY_MS, HOUR_MS, MINUTE_MS, normal, uniform } from './synthetic-series.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS, normal } from './synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 
 /** A healthy series of a kind that turns up in practice. */
 export interface EverydaySeries {

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { validateDetectorSettings } from '../../src/detection/algorithms.ts'
 import { detectSeries } from '../../src/detection/series-monitor.ts'
 import type { Finding } from '../../src/detection/series-monitor.ts'
-import { normal, uniform } from './synthetic-series.ts'
+import { normal } from './synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 
 const START_MS = Date.UTC(2025, 2, 3)
 const STEP_MS = 5000

@@ -3,7 +3,8 @@ import { validateDetectorSettings } from '../../src/detection/algorithms.ts'
 import { detectSeries } from '../../src/detection/series-monitor.ts'
 import { EVERYDAY } from './everyday-series.ts'
 import type { EverydaySeries } from './everyday-series.ts'
-import { normal, uniform } from './synthetic-series.ts'
+import { normal } from './synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 
 const START_MS = Date.UTC(2025, 2, 3)
 const SEEDS = [11, 22]

@@ -1,19 +1,9 @@
+import { uniform } from '../support/random.ts'
+
 /** A series made from a seed. */
 export interface SyntheticSeries {
   readonly timesMs: Float64Array
   readonly values: Float64Array
-}
-
-/** Uniform numbers in [0, 1) from a seed (mulberry32). */
-export function uniform(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
 }
 
 /** Standard normal numbers from a seed (Box and Muller). */

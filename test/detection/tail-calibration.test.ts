@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { fitPareto, paretoExcess, paretoSurvival } from '../../src/detection/pareto-tail.ts'
 import { StateReader, StateWriter } from '../../src/detection/state-codec.ts'
 import { TailCalibration } from '../../src/detection/tail-calibration.ts'
-import { normal, uniform } from './synthetic-series.ts'
+import { normal } from './synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 
 describe('the generalised Pareto fit', () => {
   it.each([

@@ -14,6 +14,7 @@ import { openMoveSides } from '../../src/store/open-store.ts'
 import { ALWAYS, scanned } from '../conformance/metrics-probe.ts'
 import { WORKLOAD_NOW_MS } from '../conformance/metrics-workload.ts'
 import { isTimescaleOffered, makeTimescaleEngine, type TimescaleFixture } from './timescale-fixture.ts'
+import { uniform } from '../support/random.ts'
 
 const DAY_MS = 86_400_000
 const clock = () => WORKLOAD_NOW_MS
@@ -134,7 +135,7 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
   test('there and back under writes, corrections and removals, stopped and resumed at any moment', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 }), async (seed) => {
-        const random = randomFrom(seed)
+        const random = uniform(seed)
         const pick = (below: number) => Math.floor(random() * below)
         const classes: RetentionClass[] = ['forever', 'forever', 'year', 'week']
         const writers = classes.map((retention) => new Writer(retention))
@@ -287,11 +288,3 @@ describe.skipIf(!isOffered)(`moving metrics between engines${suffix}`, () => {
     await writer.expectStored(processes[0]!)
   })
 })
-
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}

@@ -1,4 +1,5 @@
-import { normal, uniform } from '../detection/synthetic-series.ts'
+import { normal } from '../detection/synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 
 /** One series of generated data. */
 export interface GeneratedSeries {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { QueryPlan } from '../../src/metrics/metric-query.ts'
 import type { PointBatch, SeriesKey } from '../../src/metrics/metrics-engine.ts'
-import { uniform } from '../detection/synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 import {
   type Append,
   bucketsOf,

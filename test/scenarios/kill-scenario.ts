@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { uniform } from '../detection/synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 import type { JsonAnswer } from '../support/json-answer.ts'
 import { exportFindings, exportPoints, missingPoints } from './exported.ts'
 import { generateData, type LoadRequest, toRequests } from './generated-data.ts'

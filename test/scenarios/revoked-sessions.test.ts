@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { REVOCATION_BOUND_MS } from '../../src/sessions/session-store.ts'
-import { uniform } from '../detection/synthetic-series.ts'
+import { uniform } from '../support/random.ts'
 import { startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
