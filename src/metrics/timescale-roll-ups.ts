@@ -60,6 +60,9 @@ export class TimescaleRollUps {
   ): Promise<number> {
     const options = { role: 'nomaly_system', signal, timeoutMs: REFRESH_TIMEOUT_MS } as const
     const hours = await whileAlone(this.#database, rollUpsKey(retention), options, async (session) => {
+      // TimescaleDB plans what it materializes, and takes the snapshot for it after that: what somebody unpacks in between is gone for the
+      // compressed part of the chunk, and the plan knows of no other. With one snapshot for a transaction the plan is the younger of the two.
+      await session.query("set default_transaction_isolation = 'repeatable read'")
       let worked = 0
       for (;;) {
         signal?.throwIfAborted()
