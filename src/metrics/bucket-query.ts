@@ -13,17 +13,11 @@ import type {
   OptionalAggregate,
   PlanSegment,
 } from './metric-query.ts'
-import { POINT_LIMITS, type RetentionClass } from './metrics-engine.ts'
+import { type PointsRead, takeTurn } from './lock-room.ts'
+import type { RetentionClass } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import {
-  type ClassPlan,
-  daysAround,
-  type Grain,
-  grainOf,
-  type MicrosRange,
-  planClass,
-  rolledUpRange,
-} from './query-planner.ts'
+import { type MicrosRange, microsRange } from './micros-range.ts'
+import { type ClassPlan, daysAround, type Grain, grainOf, planClass, rolledUpRange } from './query-planner.ts'
 import { countHours, DAY_MICROS, HOUR_MICROS, NOTHING_LATE, readLate } from './roll-up-ledger.ts'
 import { type SelectedSeries, selectionStatement, toSelected } from './series-selection.ts'
 
@@ -75,10 +69,7 @@ export function checkQuery({
     series,
     groupBy,
     without,
-    range: {
-      fromMicros: Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000),
-      toMicros: Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000),
-    },
+    range: microsRange(range),
   }
 }
 
@@ -153,6 +144,7 @@ export async function queryBuckets(
   end?: 'commit',
 ): Promise<MetricBucket[]> {
   if (plans.length === 0) return []
+  await takeTurn(connection, relations, plans.flatMap(readsOf))
   const most = await requireFewBuckets(connection, relations, query, selected)
   const statement = bucketStatement(relations, plans, query.bucket, selected.groups, query.without)
   const isFew = selected.groups !== undefined && seriesHours(plans) <= FEW_SERIES_HOURS
@@ -183,6 +175,17 @@ function seriesHours(plans: readonly ClassPlan[]): number {
     (sum, { ids, segments }) => sum + ids.length * segments.reduce((hours, one) => hours + hoursOf(one), 0),
     0,
   )
+}
+
+/** What a plan reads of raw points. */
+function readsOf({ retention, segments, late }: ClassPlan): PointsRead[] {
+  const ranges: MicrosRange[] = segments.filter(({ source }) => source === 'raw')
+  if (late.ids.length > 0)
+    ranges.push({
+      fromMicros: late.days.reduce((a, b) => Math.min(a, b)),
+      toMicros: late.days.reduce((a, b) => Math.max(a, b)) + DAY_MICROS,
+    })
+  return ranges.map(({ fromMicros, toMicros }) => ({ retention, fromMicros, toMicros }))
 }
 
 /** A plan in the words of the port. */

@@ -3,7 +3,8 @@ import { bucketStart } from './bucket-width.ts'
 import { instantLiteral, isWithin, utcDay } from './instant-literal.ts'
 import type { BucketWidth, OptionalAggregate } from './metric-query.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import { type ClassPlan, type MicrosRange, type Segment, stretchesOf } from './query-planner.ts'
+import type { MicrosRange } from './micros-range.ts'
+import { type ClassPlan, type Segment, stretchesOf } from './query-planner.ts'
 import { DAY_MICROS, HOUR_MICROS } from './roll-up-ledger.ts'
 
 /** Squares of smaller numbers are not normal floats any more, and PostgreSQL fails on the underflow: they count as 0. */

@@ -6,12 +6,15 @@ import { type ChartPoint, ChartReduction } from './chart-reduction.ts'
 import { instantLiteral } from './instant-literal.ts'
 import { type BucketWidth, type ChartPoints, MIN_CHART_POINTS, type MetricBucket } from './metric-query.ts'
 import type { RetentionClass, SeriesId, TimeRange } from './metrics-engine.ts'
+import { takeTurn } from './lock-room.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
+import { microsRange } from './micros-range.ts'
 import { ownedSeries } from './owned-series.ts'
 import { readTail, scanPoints } from './point-scanner.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+const LONGEST_MONTH_MS = 31 * DAY_MS
 
 /** Up to so many raw points for each point of the chart are read as they are; of more, roll-ups say where the extremes are. */
 const RAW_POINTS_PER_POINT = 20
@@ -46,9 +49,17 @@ export async function readChart(
   const all = await buckets(series, range, { unit: 'month', timeZone: 'UTC' })
   await connection.become('nomaly_system')
   const count = all.reduce((sum, bucket) => sum + bucket.count + bucket.nonFinite, 0)
+  const [firstMonth, lastMonth] = [all[0], all.at(-1)]
+  if (firstMonth === undefined || lastMonth === undefined) return toChart(id, [], false)
+  // What has no points is not looked into: every partition or chunk of a range costs, also where nothing is found in it.
+  const found = {
+    fromMs: Math.max(range.fromMs, firstMonth.startMs),
+    toMs: Math.min(range.toMs, lastMonth.startMs + LONGEST_MONTH_MS),
+  }
   if (count <= maxPoints)
-    return { ...(await readTail(connection, relations, series, range, maxPoints)), isReduced: false }
-  const [first, last] = [await finiteEnd(series, range, 'asc'), await finiteEnd(series, range, 'desc')]
+    return { ...(await readTail(connection, relations, series, found, maxPoints)), isReduced: false }
+  await takeTurn(connection, relations, [{ retention, ...microsRange(found) }])
+  const [first, last] = [await finiteEnd(series, found, 'asc'), await finiteEnd(series, found, 'desc')]
   if (first === undefined || last === undefined) return toChart(id, [], true)
   const reduction = new ChartReduction(first, last, maxPoints)
   const hours = (last.timeMs - first.timeMs) / HOUR_MS
@@ -117,7 +128,7 @@ async function finiteEnd(
   range: TimeRange,
   direction: 'asc' | 'desc',
 ): Promise<ChartPoint | undefined> {
-  const { range: micros } = checkQuery({ series: [id], range, bucket: { seconds: 1 }, freshness: 'latest' })
+  const micros = microsRange(range)
   const [row] = await connection.query<{ seconds: number; value: number }>(
     `select date_part('epoch', time) as seconds, value from ${relations.points(retention)}
      where series_id = ${id} and abs(value) < 'Infinity'

@@ -20,6 +20,10 @@ export interface MetricsRelations {
   readonly closedHours: string
   /** The aggregate that answers the newest of `finite` by `time`; left out where looking it up by its time is the faster way. */
   readonly lastAggregate?: string
+  /** The statement that counts the tables that hold the points between two instants, which are expressions. */
+  countTables(retention: RetentionClass, from: string, to: string): string
+  /** How many locks a read takes on each of them, with what belongs to it. */
+  readonly locksPerTable: number
   /** A table that readers lock shared before their snapshot; left out where nothing has to be kept from happening between it and a read. */
   readonly readersGate?: string
 }
@@ -33,4 +37,7 @@ export const METRICS_RELATIONS: MetricsRelations = {
   late: (retention) => `metrics.late_${retention}`,
   state: 'metrics.roll_up_state',
   closedHours: 'metrics.closed_hours',
+  countTables: (retention, from, to) =>
+    `select count(*) from metrics.partitions where retention = '${retention}' and lower < ${to} and upper > ${from}`,
+  locksPerTable: 2,
 }

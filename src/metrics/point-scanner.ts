@@ -2,14 +2,10 @@ import type { Connection } from '../database/connection.ts'
 import { decodeCopy } from './copy-decoder.ts'
 import { copyOut } from './copy-transfer.ts'
 import { instantLiteral } from './instant-literal.ts'
+import { takeTurn } from './lock-room.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
-import {
-  POINT_LIMITS,
-  type PointColumns,
-  type RetentionClass,
-  type SeriesId,
-  type TimeRange,
-} from './metrics-engine.ts'
+import { microsRange } from './micros-range.ts'
+import { type PointColumns, type RetentionClass, type SeriesId, type TimeRange } from './metrics-engine.ts'
 
 /** Rows of one COPY: 2 MB on the wire, and what is still to be received when a reader stops early. */
 const PAGE_ROWS = 65_536
@@ -36,9 +32,14 @@ export async function scanPoints(
   range: TimeRange,
   emit: (columns: PointColumns) => Promise<void>,
 ): Promise<void> {
-  const fromMicros = Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000)
-  const toMicros = Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000)
+  const { fromMicros, toMicros } = microsRange(range)
   if (!(fromMicros < toMicros)) return
+  const classes = new Set(series.map(({ retention }) => retention))
+  await takeTurn(
+    connection,
+    relations,
+    [...classes].map((retention) => ({ retention, fromMicros, toMicros })),
+  )
   let position = 0
   /** Where the first series of the next page goes on: within it, when the page before was full. */
   let startMicros = fromMicros
@@ -75,10 +76,10 @@ export async function readTail(
   range: TimeRange,
   limit: number,
 ): Promise<PointColumns> {
-  const fromMicros = Math.ceil(Math.max(range.fromMs, POINT_LIMITS.minTimeMs) * 1000)
-  const toMicros = Math.ceil(Math.min(range.toMs, POINT_LIMITS.maxTimeMs + 1) * 1000)
+  const { fromMicros, toMicros } = microsRange(range)
   if (!(fromMicros < toMicros) || limit < 1)
     return { seriesId: id, timesMs: new Float64Array(), values: new Float64Array() }
+  await takeTurn(connection, relations, [{ retention, fromMicros, toMicros }])
   const newest = `select p.time, p.value from ${relations.points(retention)} p
     where p.series_id = ${id} and p.time >= ${instantLiteral(fromMicros)} and p.time < ${instantLiteral(toMicros)}
     order by p.time desc limit ${Math.floor(Math.min(limit, MAX_TAIL_ROWS))}`

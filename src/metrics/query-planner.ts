@@ -1,12 +1,7 @@
 import type { BucketWidth, PlanSegment } from './metric-query.ts'
 import type { RetentionClass } from './metrics-engine.ts'
+import type { MicrosRange } from './micros-range.ts'
 import { DAY_MICROS, HOUR_MICROS, NOTHING_LATE, type SeriesDays } from './roll-up-ledger.ts'
-
-/** Half-open range in epoch microseconds. */
-export interface MicrosRange {
-  readonly fromMicros: number
-  readonly toMicros: number
-}
 
 /** The widest roll-up whose buckets never straddle an edge of the buckets asked for. */
 export type Grain = 'daily' | 'hourly' | 'none'

@@ -3,7 +3,7 @@ import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
 import { instantLiteral } from './instant-literal.ts'
 import type { RetentionClass, RollUpReport } from './metrics-engine.ts'
-import type { MicrosRange } from './query-planner.ts'
+import type { MicrosRange } from './micros-range.ts'
 import { RETENTION_CLASSES } from './retention.ts'
 import { closableUntil, closeHours } from './roll-up-closing.ts'
 import {
