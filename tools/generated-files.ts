@@ -34,7 +34,7 @@ async function openApiDocument(): Promise<string> {
     store,
     config: loadConfig({}),
     logger: createLogger('silent'),
-    metrics: createProcessMetrics(() => ({ total: 0, idle: 0, waiting: 0 })),
+    metrics: createProcessMetrics(store),
     version: '0',
     allowedHosts: () => undefined,
     dashboardDirectory: '/nowhere',

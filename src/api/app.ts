@@ -40,6 +40,7 @@ import { registerSeriesRoutes } from './routes/series.ts'
 import { registerSessionRoutes } from './routes/sessions.ts'
 import { registerSettingRoutes } from './routes/settings.ts'
 import { registerWebhookRoutes } from './routes/webhook.ts'
+import { trustedProxies } from './trusted-proxies.ts'
 
 export interface AppOptions {
   readonly store: Store
@@ -62,6 +63,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   const app = Fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: trustedProxies(config.trustedProxies),
     bodyLimit: JSON_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: REQUEST_TIMEOUT_MS,

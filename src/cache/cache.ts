@@ -24,8 +24,23 @@ export interface CacheRead<S extends TSchema> {
   readonly signal?: AbortSignal | undefined
 }
 
+/** How often reads were answered from where. */
+export interface CacheCounts {
+  /** From the memory of this process. */
+  local: number
+  /** From what processes share. */
+  shared: number
+  /** What was replaced, once more, while it was loaded anew. */
+  stale: number
+  loaded: number
+  /** Reads that went to the database because nothing could be known of floors. */
+  bypassed: number
+}
+
 /** Keeps what is dear to compute, and knows which commits replaced it. */
 export interface Cache extends AsyncDisposable {
+  /** Since it was opened. */
+  readonly counts: Readonly<Record<keyof CacheCounts, number>>
   /** A kept value, or a fresh one. It is shared with other callers: not to be changed. @throws what `load` throws; the signal's reason. */
   read<S extends TSchema>(scope: TenantScope, wanted: CacheRead<S>): Promise<Static<S> | undefined>
   /**

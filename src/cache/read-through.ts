@@ -1,7 +1,7 @@
 import type { Static, TSchema } from 'typebox'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Freshness, Position } from '../database/position.ts'
-import type { Cache, CacheRead } from './cache.ts'
+import type { Cache, CacheCounts, CacheRead } from './cache.ts'
 import type { CacheStore, Look } from './cache-store.ts'
 import { covers, freshnessAfter, latestPositions } from './floor.ts'
 import { isUnder, isWhole, KeptValues, type KeptValuesOptions, type Reading } from './kept-values.ts'
@@ -14,16 +14,6 @@ export interface ReadThroughOptions extends KeptValuesOptions {
   readonly position: (tag: string) => Promise<Position>
   /** Resolves after so many milliseconds, or at once when aborted. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
-}
-
-/** How often reads were answered from where. */
-export interface CacheCounts {
-  local: number
-  shared: number
-  stale: number
-  loaded: number
-  /** Reads that went to the database because nothing could be known of floors. */
-  bypassed: number
 }
 
 /** A value that another process has loaded meanwhile. */

@@ -38,6 +38,11 @@ export const CONFIG_OPTIONS = {
     fallbackText: 'the address it listens on',
     description: 'How browsers reach the product, for links and for the check of the Host header.',
   } as Option<string | undefined>,
+  trustedProxies: text(
+    'NOMALY_TRUSTED_PROXIES',
+    '',
+    'Addresses and networks of the proxies in front of it, with commas: `10.0.0.7, 192.168.4.0/24`. Only of these are `X-Forwarded-For`, `-Host` and `-Proto` believed; who asks is told by the address of the connection otherwise.',
+  ),
   databaseUrl: {
     env: 'DATABASE_URL',
     kind: { type: 'url' },

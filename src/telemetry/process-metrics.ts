@@ -24,8 +24,18 @@ export interface PoolUse {
   readonly waiting: number
 }
 
-/** Creates the metrics; pools are asked whenever they are read. `metricsPoolUse` is for metrics in a database of their own. */
-export function createProcessMetrics(poolUse: () => PoolUse, metricsPoolUse?: () => PoolUse): ProcessMetrics {
+/** The parts of a store that are asked whenever the metrics are read. */
+export interface MeasuredStore {
+  readonly database: { readonly poolUse: PoolUse }
+  readonly metricsDatabase: { readonly poolUse: PoolUse }
+  /** Whether these are two. */
+  readonly hasMetricsApart: boolean
+  /** How often reads through the cache were answered from where. */
+  readonly cache: { readonly counts: { readonly [from: string]: number } }
+}
+
+/** Creates the metrics of a process that works on this store. */
+export function createProcessMetrics(store: MeasuredStore): ProcessMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'nomaly_' })
   new Gauge({
@@ -34,13 +44,24 @@ export function createProcessMetrics(poolUse: () => PoolUse, metricsPoolUse?: ()
     labelNames: ['database', 'state'],
     registers: [registry],
     collect() {
-      for (const [database, use] of [['core', poolUse] as const, ['metrics', metricsPoolUse] as const]) {
-        if (use === undefined) continue
-        const { total, idle, waiting } = use()
+      const core = ['core', store.database] as const
+      const pools = store.hasMetricsApart ? [core, ['metrics', store.metricsDatabase] as const] : [core]
+      for (const [database, { poolUse }] of pools) {
+        const { total, idle, waiting } = poolUse
         this.set({ database, state: 'total' }, total)
         this.set({ database, state: 'idle' }, idle)
         this.set({ database, state: 'waiting' }, waiting)
       }
+    },
+  })
+  new Counter({
+    name: 'nomaly_cache_reads_total',
+    help: 'Reads through the cache, by where they were answered from: this process, what processes share, what was just replaced, the database, or that past the cache',
+    labelNames: ['from'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [from, count] of Object.entries(store.cache.counts)) this.inc({ from }, count)
     },
   })
 

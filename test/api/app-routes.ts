@@ -49,7 +49,7 @@ async function openApp(nomaly: TestNomaly): Promise<Awaited<ReturnType<typeof bu
     store: nomaly.store,
     config: testConfig(),
     logger: createLogger('fatal'),
-    metrics: createProcessMetrics(() => nomaly.store.database.poolUse),
+    metrics: createProcessMetrics(nomaly.store),
     version: '0.0.0-test',
     allowedHosts: () => undefined,
     // Every file of a built dashboard would be a route of its own.

@@ -12,6 +12,7 @@ import { KEYS } from './world.ts'
 
 /** What everybody writes first: looks, loads, keeps; and forgets what a commit touched, once it has committed. */
 class CacheAside implements Cache {
+  readonly counts = { local: 0, shared: 0, stale: 0, loaded: 0, bypassed: 0 }
   readonly #store: ReadThroughOptions['store']
 
   constructor({ store }: ReadThroughOptions) {

@@ -182,3 +182,24 @@ test('a Redis that hangs costs a few requests their time, and no request an erro
   expect(nomaly.store.isRedisUp).toBe(false)
   redis.thaw()
 })
+
+test('behind a trusted proxy guesses are counted by who asks, and whoever is no proxy cannot say who that is', async () => {
+  let guesses = 0
+  const guess = async (nomaly: TestNomaly, address: string): Promise<number> => {
+    const key = `nomaly_${String(guesses++).padStart(43, 'b')}`
+    return (await nomaly.request('GET', '/v1/me', { key, headers: { 'x-forwarded-for': address } })).status
+  }
+  const many = async (nomaly: TestNomaly, address: string): Promise<number[]> => {
+    const answers = []
+    for (let i = 0; i < 7; i++) answers.push(await guess(nomaly, address))
+    return answers
+  }
+  const config = { rateFailuresPerMinute: 5 }
+  const trustedProxies = '127.0.0.0/8, ::1'
+  await using behind = await startTestNomaly({ worker: false, config: { ...config, trustedProxies } })
+  expect(await many(behind, '203.0.113.7')).toEqual([401, 401, 401, 401, 401, 401, 429])
+  expect(await guess(behind, '203.0.113.8')).toBe(401)
+  await using direct = await startTestNomaly({ worker: false, config })
+  await many(direct, '203.0.113.7')
+  expect(await guess(direct, '203.0.113.8')).toBe(429)
+})

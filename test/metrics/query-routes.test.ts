@@ -103,3 +103,17 @@ test('a chart has as many points as there is room for', async () => {
     values: Array.from({ length: 10 }, (_, i) => 86 + i),
   })
 })
+
+test('it is counted where answers come from', async () => {
+  const reads = async (): Promise<number> => {
+    const text = await (await fetch(`${nomaly.url}/metrics`)).text()
+    const found = [...text.matchAll(/^nomaly_cache_reads_total\{from="\w+"\} (\d+)$/gm)]
+    expect(found).toHaveLength(5)
+    return found.reduce((sum, [, count]) => sum + Number(count), 0)
+  }
+  const body = { dataset: 'numbers', unit: 'month', groupBy: 'all' }
+  const before = await reads()
+  for (let time = 0; time < 3; time++)
+    expect((await nomaly.request('POST', '/v1/query', { body })).status).toBe(200)
+  expect((await reads()) - before).toBe(3)
+})

@@ -86,6 +86,8 @@ export interface IngestOutcome {
     readonly stored: number
     readonly copying: number
     readonly rowsCopied: readonly number[]
+    /** After the kill: until all who wrote had heard what became of it, and until the server answered. */
+    readonly heardMs: number
     readonly backMs: number
   }
   readonly lost: readonly string[]
@@ -123,10 +125,12 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
   const rolling = rollUpUntilKilled(neighbour)
   const rowsCopied = await killWithinCopy(database, plan, acknowledged)
   const killedAt = performance.now()
-  await Promise.all([...sending, rolling])
+  const sinceKill = () => Math.round(performance.now() - killedAt)
+  const [heardMs, backMs] = await Promise.all([
+    Promise.all([...sending, rolling]).then(sinceKill),
+    untilBack(database).then(sinceKill),
+  ])
   const appends = [...sent]
-  await untilBack(database)
-  const backMs = Math.round(performance.now() - killedAt)
 
   const ids = async () =>
     (await neighbour.listSeries(scope, { sourceId: source.id })).map(({ id, tags }) => ({
@@ -168,6 +172,7 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
       stored: unacknowledged.filter((one) => isStored(one) > 0).length,
       copying: rowsCopied.length,
       rowsCopied,
+      heardMs,
       backMs,
     },
     lost: lost.slice(0, MOST_LISTED),

@@ -101,7 +101,7 @@ test('a notice that was lost is made up for by the clock', async () => {
     drainTimeoutMs: 1_000,
     webhookPrivateAddresses: 'refuse',
     logger: createLogger('silent'),
-    metrics: createProcessMetrics(() => store.database.poolUse),
+    metrics: createProcessMetrics(store),
   })
   onTestFinished(() => worker[Symbol.asyncDispose]())
   // As if the process had died between its commit and the notice: the row is there, and nobody was told.

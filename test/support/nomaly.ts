@@ -99,10 +99,7 @@ export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<
   const store = stack.use(await openStore(settings, databaseUrl, () => {}))
   const config = store.liveSettings.follow(settings)
   followLogLevel(logger, store.liveSettings)
-  const metrics = createProcessMetrics(
-    () => store.database.poolUse,
-    store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
-  )
+  const metrics = createProcessMetrics(store)
   if (options.worker !== false)
     stack.use(
       await Worker.start({

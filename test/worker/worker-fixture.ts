@@ -50,7 +50,7 @@ export class WorkerFixture {
       drainTimeoutMs: 5_000,
       webhookPrivateAddresses: 'refuse',
       logger: createLogger('silent'),
-      metrics: createProcessMetrics(() => store.database.poolUse),
+      metrics: createProcessMetrics(store),
     })
     onTestFinished(() => worker[Symbol.asyncDispose]())
     return { worker, store }

@@ -264,7 +264,9 @@ test('doubts are logged once, what is done is counted', async () => {
       done()
     },
   })
-  const metrics = createProcessMetrics(() => ({ total: 0, idle: 0, waiting: 0 }))
+  const database = { poolUse: { total: 0, idle: 0, waiting: 0 } }
+  const store = { database, metricsDatabase: database, hasMetricsApart: false, cache: { counts: {} } }
+  const metrics = createProcessMetrics(store)
   const report = reconcileReporter(metrics, pino({ level: 'warn' }, sink))
   const doubtful = { ...CLEAN, doubts: ['Most of it is gone.'] }
   for (const one of [undefined, doubtful, doubtful, { ...doubtful, doubts: ['More of it is gone.'] }])

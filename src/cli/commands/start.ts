@@ -39,10 +39,7 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
   const { store, folder } = instance
   const config = store.liveSettings.follow(settings)
   followLogLevel(logger, store.liveSettings)
-  const metrics = createProcessMetrics(
-    () => store.database.poolUse,
-    store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
-  )
+  const metrics = createProcessMetrics(store)
   if (flags.apiOnly !== true)
     stack.use(
       await Worker.start({

@@ -28,10 +28,7 @@ async function work(): Promise<void> {
   const { applicationUrl } = await findDatabaseUrls(config)
   await using store = await openStore(config, applicationUrl, note)
   followLogLevel(logger, store.liveSettings)
-  const metrics = createProcessMetrics(
-    () => store.database.poolUse,
-    store.hasMetricsApart ? () => store.metricsDatabase.poolUse : undefined,
-  )
+  const metrics = createProcessMetrics(store)
   await using worker = await Worker.start({
     store,
     databaseUrl: applicationUrl,
