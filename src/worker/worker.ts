@@ -30,6 +30,9 @@ export interface WorkerOptions {
 /** Points of one dataset that arrive within this time are one piece of work. */
 const GATHER_MS = 50
 
+/** How much of the time roll-ups may be computed. */
+const ROLL_UP_SHARE = 0.2
+
 /** Does the tasks of the queue, and what comes round by the clock. Any number of workers on any number of machines. */
 export class Worker implements AsyncDisposable {
   readonly id = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
@@ -82,8 +85,13 @@ export class Worker implements AsyncDisposable {
     for (const name of Object.keys(handlers) as TaskName[])
       await store.queue.work(name, concurrency, this.#measured(name, handlers[name] as TaskHandler<TaskName>))
 
-    const every = (name: string, intervalMs: number, work: () => Promise<unknown>): Repetition => {
-      const repetition = repeat(name, intervalMs, work, logger)
+    const every = (
+      name: string,
+      intervalMs: number,
+      work: () => Promise<unknown>,
+      share?: number,
+    ): Repetition => {
+      const repetition = repeat(name, { intervalMs, ...(share === undefined ? {} : { share }) }, work, logger)
       this.#repetitions.push(repetition)
       return repetition
     }
@@ -103,7 +111,13 @@ export class Worker implements AsyncDisposable {
     every('streams', 30_000, () => wakeAllStreams(store))
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
     // Hours that ended, and points that came late: until they are rolled up they are answered from raw, right but slowly.
-    every('roll-ups', 15_000, () => this.#untilStopped((signal) => store.metrics.rollUp(new Date(), signal)))
+    // Points of the hour that has just ended still trickle in, and each round that meets some computes that hour again.
+    every(
+      'roll-ups',
+      15_000,
+      () => this.#untilStopped((signal) => store.metrics.rollUp(new Date(), signal)),
+      ROLL_UP_SHARE,
+    )
     every('prune', 3_600_000, () =>
       pruneHistory(store.database, store.liveSettings.values.eventRetentionHours),
     )
