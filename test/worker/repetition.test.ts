@@ -23,7 +23,10 @@ test('work that may only take a part of the time rests after long rounds', async
 
 test('what is wanted now does not wait for the pause', async () => {
   let count = 0
-  const work = async (): Promise<void> => void (count++, await sleep(50))
+  const work = async (): Promise<void> => {
+    count++
+    await sleep(50)
+  }
   const repetition = repeat('test', { intervalMs: 60_000, share: 0.001 }, work, logger)
   await sleep(150)
   repetition.now()
