@@ -138,6 +138,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'where points are kept: show, or move to the other engine',
     load: async () => (await import('./commands/metrics.ts')).registerMetrics,
   },
+  tune: {
+    group: ADMINISTER,
+    summary: 'settings of PostgreSQL for this machine and role',
+    load: async () => (await import('./commands/tune.ts')).registerTune,
+  },
   worker: {
     group: ADMINISTER,
     summary: 'run only the worker, for more machines than one',
