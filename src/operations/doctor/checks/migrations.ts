@@ -32,7 +32,7 @@ export const MIGRATIONS: Check = {
     if (missing.length > 0)
       return [
         fail(
-          `${countText(missing.length, 'migration')} ${missing.length === 1 ? 'has' : 'have'} not been applied: ${missing.join(', ')}.`,
+          `${countText(missing.length, 'migration')} ${missing.length === 1 ? 'has' : 'have'} not been applied: ${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ', …' : ''}.`,
           'Processes of this version find tables missing.',
           'Run `nomaly migrate`, or `nomaly start`, which does so.',
           facts,
