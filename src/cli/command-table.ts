@@ -138,6 +138,16 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'where points are kept: show, or move to the other engine',
     load: async () => (await import('./commands/metrics.ts')).registerMetrics,
   },
+  doctor: {
+    group: ADMINISTER,
+    summary: 'look for what is wrong, or will be, and say what to do',
+    load: async () => (await import('./commands/doctor.ts')).registerDoctor,
+  },
+  tune: {
+    group: ADMINISTER,
+    summary: 'settings of PostgreSQL for this machine and role',
+    load: async () => (await import('./commands/tune.ts')).registerTune,
+  },
   worker: {
     group: ADMINISTER,
     summary: 'run only the worker, for more machines than one',

@@ -30,6 +30,17 @@ export function loadConfig(environment: Environment = process.env): Config {
   return applyProfile(raw as unknown as RawConfig)
 }
 
+/** The files that hold secrets, by the variable that names each. */
+export function secretFiles(
+  environment: Environment = process.env,
+): { readonly variable: string; readonly path: string }[] {
+  return (Object.values(CONFIG_OPTIONS) as Option<unknown>[]).flatMap(({ env, secret }) => {
+    const variable = `${env}_FILE`
+    const path = environment[variable]
+    return secret === true && path !== undefined && path !== '' ? [{ variable, path }] : []
+  })
+}
+
 function readVariable(environment: Environment, name: string): string | undefined {
   const path = environment[`${name}_FILE`]
   if (path === undefined || path === '') return environment[name]

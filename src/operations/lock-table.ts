@@ -4,7 +4,7 @@ import pg from 'pg'
  * What it takes, as `max_locks_per_transaction`, for twenty connections that each read all time at once, where every day of some years has
  * a chunk: a compressed chunk takes four locks, and a read of all classes then 7,000 of them. The server's own default is 64.
  */
-const ENOUGH_LOCKS = 512
+export const ENOUGH_LOCKS = 512
 
 /** A sentence where the server's lock table is small for hypertables: when it is full, whatever wants another lock fails, whoever it is of. */
 export async function adviseOnLocks(adminUrl: string): Promise<string | undefined> {
