@@ -29,8 +29,16 @@ import { Store } from './store.ts'
 type StoreConfig = Pick<
   Config,
   | 'metricsDatabaseUrl'
-  | 'databaseConnections'
-  | 'metricsDatabaseConnections'
+  | 'directDatabaseUrl'
+  | 'metricsDirectDatabaseUrl'
+  | 'databasePoolSize'
+  | 'databasePoolOverflow'
+  | 'metricsDatabasePoolSize'
+  | 'metricsDatabasePoolOverflow'
+  | 'databasePoolQueue'
+  | 'databaseRecycleSeconds'
+  | 'databaseIdleHoldMs'
+  | 'databaseLockTimeoutMs'
   | 'acquireTimeoutMs'
   | 'statementTimeoutMs'
   | 'commitTimeoutMs'
@@ -65,16 +73,17 @@ export async function openStore(
   { isAlone = false }: StoreOptions = {},
 ): Promise<Store> {
   await using stack = new AsyncDisposableStack()
-  const { acquireTimeoutMs, metricsDatabaseUrl } = config
+  const { metricsDatabaseUrl } = config
+  const directUrl = config.directDatabaseUrl ?? databaseUrl
   const liveSettings = new LiveSettings(config, log)
   const { values } = liveSettings
   const database = stack.use(
     new Database(
       withLiveTimes(values, {
         url: databaseUrl,
+        directUrl: config.directDatabaseUrl,
         applicationName: 'nomaly',
-        maxConnections: config.databaseConnections,
-        acquireTimeoutMs,
+        ...poolOf(config, config.databasePoolSize, config.databasePoolOverflow),
         log,
       }),
     ),
@@ -86,22 +95,22 @@ export async function openStore(
           new Database(
             withLiveTimes(values, {
               url: metricsDatabaseUrl,
+              directUrl: config.metricsDirectDatabaseUrl,
               applicationName: 'nomaly metrics',
-              maxConnections: config.metricsDatabaseConnections,
+              ...poolOf(config, config.metricsDatabasePoolSize, config.metricsDatabasePoolOverflow),
               label: METRICS_DATABASE,
-              acquireTimeoutMs,
               log,
             }),
           ),
         )
   await requireJoined(database, metricsDatabase)
   const quickTier = stack.use(await openQuickTier(config, log))
-  const notifier = stack.use(await openNotifier(config, databaseUrl, quickTier, log))
+  const notifier = stack.use(await openNotifier(config, directUrl, quickTier, log))
   const liveEntries = stack.use(new LiveEntries({ database, notifier, log }))
   const flags = new Flags(database, liveEntries, log)
   liveSettings.connect(database, liveEntries)
   await liveEntries.start()
-  const queue = new TaskQueue(databaseUrl, log)
+  const queue = new TaskQueue(directUrl, log)
   stack.defer(() => queue.stop(5_000))
   await queue.start()
   const identities = new Identities(database, log)
@@ -150,6 +159,32 @@ export async function openStore(
     liveEntries,
     quickTier,
   })
+}
+
+/** What the pools of both databases have in common, and what is this one's. */
+function poolOf(
+  config: StoreConfig,
+  size: number,
+  overflow: number,
+): Pick<
+  DatabaseOptions,
+  | 'maxConnections'
+  | 'keptConnections'
+  | 'maxWaiting'
+  | 'acquireTimeoutMs'
+  | 'recycleSeconds'
+  | 'idleHoldMs'
+  | 'lockTimeoutMs'
+> {
+  return {
+    maxConnections: size + overflow,
+    keptConnections: size,
+    maxWaiting: config.databasePoolQueue,
+    acquireTimeoutMs: config.acquireTimeoutMs,
+    recycleSeconds: config.databaseRecycleSeconds,
+    idleHoldMs: config.databaseIdleHoldMs,
+    lockTimeoutMs: config.databaseLockTimeoutMs,
+  }
 }
 
 /** What a database asks anew at each statement is what holds then. */
