@@ -92,12 +92,17 @@ export class Connection {
   }
 }
 
-/** Limits of a transaction, in milliseconds; that of its statements where one is left out. */
+/** How far a transaction is kept from others that run at the same time (PostgreSQL manual, 13.2). */
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
+
+/** What a transaction is kept to. */
 export interface TransactionLimits {
-  /** How long the server lets it stand without a statement. */
+  /** How long the server lets it stand without a statement, in milliseconds; as long as a statement may take otherwise. */
   readonly idleMs?: number
-  /** How long a statement waits for a lock. */
+  /** How long a statement waits for a lock, in milliseconds; as long as it may take otherwise. */
   readonly lockMs?: number
+  /** A read sees one snapshot throughout; a write sees what others committed, and locks what it changes, unless another one is named. */
+  readonly isolation?: Isolation
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -115,9 +120,8 @@ export function openingStatements(
 ): string[] {
   if (scope !== undefined && !UUID.test(scope.tenantId))
     throw new NomalyError('internal', 'A tenant id that is not a UUID reached the database layer.')
-  // A read sees one snapshot throughout; a write sees what others committed, and locks what it changes.
   const { idleMs = statementTimeoutMs, lockMs = statementTimeoutMs } = limits
-  const isolation = mode === 'read only' ? 'repeatable read' : 'read committed'
+  const { isolation = mode === 'read only' ? 'repeatable read' : 'read committed' } = limits
   return [
     `begin isolation level ${isolation} ${mode}`,
     `set local role ${role}`,

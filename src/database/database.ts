@@ -3,7 +3,13 @@ import type pg from 'pg'
 import type { TenantScope } from '../access/tenant-scope.ts'
 import { cancelQuery } from './cancel-query.ts'
 import { establishCommit } from './commit-outcome.ts'
-import { Connection, type DatabaseRole, openingStatements, type TransactionLimits } from './connection.ts'
+import {
+  Connection,
+  type DatabaseRole,
+  type Isolation,
+  openingStatements,
+  type TransactionLimits,
+} from './connection.ts'
 import {
   CORE_DATABASE,
   type DatabaseLabel,
@@ -46,6 +52,8 @@ export interface TransactionOptions {
 export interface WriteOptions extends TransactionOptions {
   /** Whether the work may be run again, as a whole, where nothing of it was stored. Not where it uses something up, such as a stream. */
   readonly retry?: boolean
+  /** What other transactions it may see the effects of. Stricter ones collide more: let them be run again. */
+  readonly isolation?: Isolation
 }
 
 export interface SessionOptions extends TransactionOptions {
@@ -114,7 +122,7 @@ export class Database implements AsyncDisposable {
   }
 
   async #transactionOnce<T>(
-    options: TransactionOptions,
+    options: WriteOptions,
     work: (connection: Connection) => Promise<T>,
   ): Promise<Committed<T>> {
     const marker = randomUUID()
@@ -232,7 +240,7 @@ export class Database implements AsyncDisposable {
   async #inTransaction<T>(
     client: pg.PoolClient,
     mode: 'read write' | 'read only',
-    options: TransactionOptions,
+    options: WriteOptions,
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
     const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
@@ -259,9 +267,10 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  #limits({ timeoutMs }: TransactionOptions): TransactionLimits {
+  #limits({ timeoutMs, isolation }: WriteOptions): TransactionLimits {
     const { idleHoldMs, lockTimeoutMs, statementTimeoutMs } = this.#options
     return {
+      ...(isolation !== undefined && { isolation }),
       ...(idleHoldMs !== undefined && { idleMs: idleHoldMs + IDLE_GRACE_MS }),
       ...(timeoutMs === undefined &&
         lockTimeoutMs !== undefined && { lockMs: Math.min(lockTimeoutMs, statementTimeoutMs) }),
