@@ -19,6 +19,8 @@ import { watchActivity } from './statement-activity.ts'
 
 export interface PoolOptions {
   readonly url: string
+  /** Whether only a server that takes writes will do; as the URL says, where it is left out. */
+  readonly server?: 'primary' | 'any'
   /** The same database past a pooler, for connections that keep something from one transaction to the next; `url` where it is left out. */
   readonly directUrl?: string | undefined
   /** Shown in `pg_stat_activity`. */
@@ -78,8 +80,9 @@ export class ConnectionPool implements AsyncDisposable {
   constructor(options: PoolOptions) {
     this.#options = options
     const { maxConnections, acquireTimeoutMs, log, label = CORE_DATABASE } = options
-    this.#finder = new PrimaryFinder(options.url)
-    this.#direct = options.directUrl === undefined ? this.#finder : new PrimaryFinder(options.directUrl)
+    this.#finder = new PrimaryFinder(options.url, options.server)
+    this.#direct =
+      options.directUrl === undefined ? this.#finder : new PrimaryFinder(options.directUrl, options.server)
     this.#gate = new ConnectionGate({
       max: maxConnections,
       maxWaiting: options.maxWaiting ?? DEFAULTS.maxWaiting,

@@ -31,8 +31,10 @@ export class PrimaryFinder {
   #timeline = 0
   #looking: Promise<DatabaseHost | undefined> | undefined
 
-  constructor(url: string) {
-    this.#address = parseDatabaseUrl(url)
+  /** @param session what the URL says of it is left aside where something stands here. */
+  constructor(url: string, session?: DatabaseAddress['session']) {
+    const address = parseDatabaseUrl(url)
+    this.#address = { ...address, session: session ?? address.session }
     this.#host = this.isChoice ? undefined : this.#address.hosts[0]
   }
 
