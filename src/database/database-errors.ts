@@ -101,11 +101,15 @@ export function toNomalyError(error: unknown, label: DatabaseLabel = CORE_DATABA
   if (error instanceof NomalyError || !(error instanceof Error)) return error
   const { name, connectionsVariable } = label
   if (isReadOnly(error))
-    return new NomalyError('unavailable', `The server of the ${name} is a standby now and takes no writes.`, {
-      hint: 'Try again in a moment. Where it stays so, let the URL of the database name all servers, with commas between them.',
-      retryAfterSeconds: 2,
-      cause: error,
-    })
+    return new NomalyError(
+      'unavailable',
+      `The server of the ${name} is a standby, or was replaced by one, and takes no writes.`,
+      {
+        hint: 'Try again in a moment. Where it stays so, let the URL of the database name all servers, with commas between them.',
+        retryAfterSeconds: 2,
+        cause: error,
+      },
+    )
   if (isConnectionLoss(error))
     return new NomalyError('unavailable', `The ${name} does not answer.`, {
       hint: 'Try again in a moment; `nomaly status` shows whether it is up.',

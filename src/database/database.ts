@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
-import type { TenantScope } from '../access/tenant-scope.ts'
 import { cancelQuery } from './cancel-query.ts'
 import { establishCommit } from './commit-outcome.ts'
-import {
-  Connection,
-  type DatabaseRole,
-  type Isolation,
-  openingStatements,
-  type TransactionLimits,
-} from './connection.ts'
+import { Connection, openingStatements, type TransactionLimits } from './connection.ts'
+import type {
+  DatabaseOptions,
+  ReadOptions,
+  SessionOptions,
+  TransactionOptions,
+  WriteOptions,
+} from './database-options.ts'
 import {
   CORE_DATABASE,
   type DatabaseLabel,
@@ -18,52 +18,15 @@ import {
   toNomalyError,
 } from './database-errors.ts'
 import type { Lease } from './lease.ts'
-import { ConnectionPool, type LeaseRequest, type PoolOptions, type PoolUse } from './pool.ts'
-import type { Committed, Freshness, Position } from './position.ts'
+import { ConnectionPool, type LeaseRequest, type PoolUse } from './pool.ts'
+import type { Committed, Position } from './position.ts'
 import { POSITION_QUERY, type PositionRow, readSystemId, toPosition } from './position-query.ts'
 import { type Budget, currentPurpose } from './purpose.ts'
 import { sendCommit, UnreplicatedCommit } from './send-commit.ts'
 import { heldForTooLong, LostConnection, notReplicated, UncertainCommit } from './transaction-errors.ts'
 import { type RetryReason, withRetries } from './transaction-retries.ts'
 
-/** Times are asked anew at each statement: they may change while it is in use. */
-export interface DatabaseOptions extends PoolOptions {
-  readonly statementTimeoutMs: number
-  /** How long COMMIT may take before its outcome is looked up on another connection. */
-  readonly commitTimeoutMs: number
-  /** How long a statement of a transaction that names no time of its own waits for a lock; as long as it may take where it is left out. */
-  readonly lockTimeoutMs?: number
-  /** Whose share of the connections what names no budget takes; that of `web` where it is left out. */
-  readonly budget?: Budget
-  /** From 0 to 1. */
-  readonly random?: () => number
-}
-
-export interface TransactionOptions {
-  readonly role: DatabaseRole
-  readonly scope?: TenantScope
-  readonly signal?: AbortSignal | undefined
-  /** Longest time of one statement; the pool's default otherwise. */
-  readonly timeoutMs?: number
-  /** Whose share of the connections it takes; that of what runs now otherwise. */
-  readonly budget?: Budget
-}
-
-export interface WriteOptions extends TransactionOptions {
-  /** Whether the work may be run again, as a whole, where nothing of it was stored. Not where it uses something up, such as a stream. */
-  readonly retry?: boolean
-  /** What other transactions it may see the effects of. Stricter ones collide more: let them be run again. */
-  readonly isolation?: Isolation
-}
-
-export interface SessionOptions extends TransactionOptions {
-  /** Whether the connection may be held without a statement, for the lock that it has. */
-  readonly mayIdle?: boolean
-}
-
-export interface ReadOptions extends TransactionOptions {
-  readonly freshness: Freshness
-}
+export type { DatabaseOptions, ReadOptions, SessionOptions, TransactionOptions, WriteOptions }
 
 /** The server may stand a moment longer without a statement than this process lets it, so that the log can say who it was. */
 const IDLE_GRACE_MS = 5_000
@@ -176,6 +139,14 @@ export class Database implements AsyncDisposable {
       },
       lease,
     )
+  }
+
+  /** Whether something that lends servers to several clients stands in between: the key of a connection is not that of its server then. */
+  async isPooled(): Promise<boolean> {
+    return this.#withClient({ role: 'nomaly_system' }, async (client) => {
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+      return rows[0]!.pid !== (client as unknown as { readonly processID: number }).processID
+    })
   }
 
   /** The position of the newest write, for readers that want to see everything so far. */

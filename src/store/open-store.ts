@@ -4,6 +4,7 @@ import type { Config } from '../config/profiles.ts'
 import { Database, type DatabaseOptions } from '../database/database.ts'
 import { METRICS_DATABASE } from '../database/database-errors.ts'
 import { requireJoined } from '../database/installation.ts'
+import { NomalyError } from '../errors.ts'
 import type { LiveOption } from '../config/live-options.ts'
 import { Flags } from '../flags/flags.ts'
 import { LiveEntries } from '../flags/live-entries.ts'
@@ -104,6 +105,9 @@ export async function openStore(
           ),
         )
   await requireJoined(database, metricsDatabase)
+  await requireDirect(database, 'DIRECT_DATABASE_URL', config.directDatabaseUrl)
+  if (metricsDatabase !== database)
+    await requireDirect(metricsDatabase, 'METRICS_DIRECT_DATABASE_URL', config.metricsDirectDatabaseUrl)
   const quickTier = stack.use(await openQuickTier(config, log))
   const notifier = stack.use(await openNotifier(config, directUrl, quickTier, log))
   const liveEntries = stack.use(new LiveEntries({ database, notifier, log }))
@@ -159,6 +163,26 @@ export async function openStore(
     liveEntries,
     quickTier,
   })
+}
+
+/**
+ * Through a pooler that lends servers by the transaction nobody hears a notice, and two processes have the same lock.
+ * @throws NomalyError `invalid_input`.
+ */
+async function requireDirect(
+  database: Database,
+  variable: string,
+  directUrl: string | undefined,
+): Promise<void> {
+  if (directUrl !== undefined || !(await database.isPooled())) return
+  const pooled = variable.replace('DIRECT_', '')
+  throw new NomalyError(
+    'invalid_input',
+    `${pooled} leads through a connection pooler, and ${variable} is not set.`,
+    {
+      hint: `Set ${variable} to the server itself, or to the same address where the pooler gives each client a server of its own (pool_mode = session).`,
+    },
+  )
 }
 
 /** What the pools of both databases have in common, and what is this one's. */

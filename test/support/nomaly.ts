@@ -105,7 +105,7 @@ export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<
     stack.use(
       await Worker.start({
         store,
-        databaseUrl,
+        databaseUrl: settings.directDatabaseUrl ?? databaseUrl,
         concurrency: 2,
         drainTimeoutMs: 5_000,
         webhookPrivateAddresses: 'allow',
