@@ -3,6 +3,7 @@ import { runner } from 'node-pg-migrate'
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { NomalyError } from '../errors.ts'
+import { connectClient } from './connect.ts'
 import { migrationFolder, type MigrationSet, readChecksums } from './migration-files.ts'
 
 export type { MigrationSet } from './migration-files.ts'
@@ -30,9 +31,7 @@ const ROLE_ATTEMPTS = 20
  * @throws NomalyError `conflict` when an applied file was changed, or the database is of a newer version.
  */
 export async function migrate(options: MigrateOptions): Promise<MigrationReport> {
-  const client = new pg.Client({ connectionString: options.adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(options.adminUrl, { application_name: 'nomaly migrate' })
   try {
     const version = await requireVersion(client)
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])

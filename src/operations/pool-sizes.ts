@@ -16,11 +16,21 @@ export interface PoolSizes {
 
 /** What a process of these settings may open: the one place where the sizes of its pools are read. */
 export function poolSizes(
-  config: Pick<Config, 'databaseConnections' | 'metricsDatabaseConnections' | 'metricsDatabaseUrl'>,
+  config: Pick<
+    Config,
+    | 'databasePoolSize'
+    | 'databasePoolOverflow'
+    | 'metricsDatabasePoolSize'
+    | 'metricsDatabasePoolOverflow'
+    | 'metricsDatabaseUrl'
+  >,
 ): PoolSizes {
   return {
-    core: config.databaseConnections,
-    metrics: config.metricsDatabaseUrl === undefined ? 0 : config.metricsDatabaseConnections,
+    core: config.databasePoolSize + config.databasePoolOverflow,
+    metrics:
+      config.metricsDatabaseUrl === undefined
+        ? 0
+        : config.metricsDatabasePoolSize + config.metricsDatabasePoolOverflow,
     notifier: 1,
     queue: 3,
     presence: 1,

@@ -121,8 +121,10 @@ test("adds up every process: three with the decision's own pools do not fit in i
   const max = rows[0].max as number
   const decided = environment({
     METRICS_DATABASE_URL: metrics.adminUrl,
-    NOMALY_DATABASE_CONNECTIONS: '50',
-    NOMALY_METRICS_DATABASE_CONNECTIONS: '30',
+    NOMALY_DATABASE_POOL_SIZE: '20',
+    NOMALY_DATABASE_POOL_OVERFLOW: '30',
+    NOMALY_METRICS_DATABASE_POOL_SIZE: '10',
+    NOMALY_METRICS_DATABASE_POOL_OVERFLOW: '20',
   })
   // As many for a server of any size: the decision's has 200.
   const processes = Math.ceil(max / 200) * 3
@@ -155,7 +157,7 @@ test('counts who is connected, and knows the limits of a login', async () => {
       async () => {
         const reports = await look(['connections'], environment())
         expect(verdicts(reports)).toContain(
-          'connections fail: The login may have 7 connections, and the processes may open 50.',
+          'connections fail: The login may have 7 connections, and the processes may open 110.',
         )
       },
     )

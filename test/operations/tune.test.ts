@@ -76,8 +76,10 @@ describe('the settings of a server of its own', () => {
     const config = loadConfig({
       DATABASE_URL: 'postgresql://db/nomaly',
       METRICS_DATABASE_URL: 'postgresql://db/metrics',
-      NOMALY_DATABASE_CONNECTIONS: '50',
-      NOMALY_METRICS_DATABASE_CONNECTIONS: '30',
+      NOMALY_DATABASE_POOL_SIZE: '20',
+      NOMALY_DATABASE_POOL_OVERFLOW: '30',
+      NOMALY_METRICS_DATABASE_POOL_SIZE: '10',
+      NOMALY_METRICS_DATABASE_POOL_OVERFLOW: '20',
     })
     // More than the 200 of the architecture decision.
     expect(connectionsFor(config, 3)).toBeGreaterThanOrEqual(3 * (50 + 30 + 4))
@@ -175,7 +177,7 @@ describe('on a real server', () => {
         async () => {
           const tuning = await tuneServer(
             // 120 connections, as above.
-            loadConfig({ DATABASE_URL: url, NOMALY_DATABASE_CONNECTIONS: '100' }),
+            loadConfig({ DATABASE_URL: url, NOMALY_DATABASE_POOL_SIZE: '70' }),
             url,
             { role: 'replica', storage: 'ssd', processes: 1, machine: SMALL },
           )

@@ -1,4 +1,6 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { loginOf } from '../../config/database-url.ts'
+import { connectClient } from '../../database/connect.ts'
 import type { DatabaseRole } from '../../database/connection.ts'
 import { hasTable } from '../../database/installation.ts'
 
@@ -58,8 +60,8 @@ export async function openExaminedDatabase(
   address: DatabaseAddress,
   clock: () => number,
 ): Promise<ExaminedDatabase> {
-  const client = new pg.Client({
-    connectionString: address.adminUrl,
+  const startedMs = clock()
+  const client = await connectClient(address.adminUrl, {
     application_name: 'nomaly doctor',
     connectionTimeoutMillis: PATIENCE_MS,
     // The server's own limit comes first, and leaves the connection usable.
@@ -75,9 +77,7 @@ export async function openExaminedDatabase(
       await client.query('rollback')
     }
   }
-  const startedMs = clock()
   try {
-    await client.connect()
     const [row] = await ask<Identity>(
       `select current_setting('server_version_num')::int4 as version, pg_is_in_recovery() as "isStandby",
          current_database() as "databaseName", pg_has_role(current_user, 'pg_read_all_stats', 'usage') as "seesAll",
@@ -87,7 +87,7 @@ export async function openExaminedDatabase(
     return {
       ...address,
       ...row!,
-      applicationLogin: decodeURIComponent(new URL(address.applicationUrl).username),
+      applicationLogin: loginOf(address.applicationUrl),
       connectedInMs,
       usesTimescale: await usesTimescale(ask),
       ask,

@@ -1,4 +1,5 @@
-import pg from 'pg'
+import { parseDatabaseUrl } from '../../config/database-url.ts'
+import { connectClient } from '../../database/connect.ts'
 import type { Config } from '../../config/profiles.ts'
 import { measureMachine } from '../../database/measure-machine.ts'
 import type { Machine } from '../../database/server-settings.ts'
@@ -66,7 +67,7 @@ function requireMachine(url: string | undefined, { memoryBytes, processors }: Pa
   if (url === undefined || isHere(url) || (memoryBytes !== undefined && processors !== undefined)) return
   throw new NomalyError(
     'invalid_input',
-    `The database server is on ${new URL(url).hostname}, and how large that machine is cannot be seen from here.`,
+    `The database server is on ${serversOf(url).join(', ')}, and how large that machine is cannot be seen from here.`,
     {
       hint: 'Give its memory and processors: `nomaly tune --memory 16GB --cpus 4`.',
       problems: [{ field: 'memory', reason: 'must be given for a server on another machine' }],
@@ -75,8 +76,11 @@ function requireMachine(url: string | undefined, { memoryBytes, processors }: Pa
 }
 
 function isHere(url: string): boolean {
-  const host = new URL(url).hostname
-  return ['', 'localhost', '127.0.0.1', '[::1]', '::1'].includes(host)
+  return serversOf(url).every((host) => ['', 'localhost', '127.0.0.1', '[::1]', '::1'].includes(host))
+}
+
+function serversOf(url: string): string[] {
+  return parseDatabaseUrl(url).hosts.map((host) => new URL(host.url).hostname)
 }
 
 /** Asks a server for its settings. @throws Error of the driver. */
@@ -84,15 +88,13 @@ export async function readValuesAt(
   url: string,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, ServerValue>> {
-  const client = new pg.Client({
-    connectionString: url,
+  const client = await connectClient(url, {
     application_name: 'nomaly tune',
     connectionTimeoutMillis: 5_000,
     query_timeout: 5_000,
   })
   client.on('error', () => {})
   try {
-    await client.connect()
     return await readServerValues(client, names)
   } finally {
     await client.end().catch(() => {})

@@ -58,7 +58,7 @@ function sumUp({ processes, each, others, limits, facts }: Sum): Finding {
     `${says} That is ${missing} too many.`,
     'When the load rises, connections are refused: to requests, to workers, and to whoever wants to look.',
     `Run \`alter system set max_connections = ${roundUp(limits.max + missing)}\` and restart the server, ` +
-      `make the pools of each process smaller by ${less} (NOMALY_DATABASE_CONNECTIONS), or put PgBouncer in between.`,
+      `make the pools of each process smaller by ${less} (NOMALY_DATABASE_POOL_SIZE, NOMALY_DATABASE_POOL_OVERFLOW), or put PgBouncer in between.`,
     { ...facts, missing },
   )
 }
