@@ -56,7 +56,8 @@ async function findMissing(): Promise<string[]> {
 
 async function install(packages: readonly string[]): Promise<void> {
   // The services of the packages stay off: a script that answers 101 is how Debian is told so.
-  const script = 'policy=/usr/sbin/policy-rc.d; if [ ! -e $policy ]; then trap "rm -f $policy" EXIT; printf "#!/bin/sh\\nexit 101\\n" >$policy; chmod 755 $policy; fi; "$@"'
+  const script =
+    'policy=/usr/sbin/policy-rc.d; if [ ! -e $policy ]; then trap "rm -f $policy" EXIT; printf "#!/bin/sh\\nexit 101\\n" >$policy; chmod 755 $policy; fi; "$@"'
   const apt = ['apt-get', '-o', 'DPkg::Lock::Timeout=300', '-qq']
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const run = (...args: string[]): Promise<unknown> =>

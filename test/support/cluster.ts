@@ -132,9 +132,7 @@ export class DatabaseCluster implements AsyncDisposable {
     this.secrets = secrets
     const make = (member: Pick<Member, 'name'>, command: string, args: string[]): LocalProcess =>
       new LocalProcess({ command, args, folder: join(folder, member.name), account: identityOf(account) })
-    this.etcd = plan.etcd.map((member) =>
-      make(member, programs.etcd, ['--config-file', 'config/etcd.yml']),
-    )
+    this.etcd = plan.etcd.map((member) => make(member, programs.etcd, ['--config-file', 'config/etcd.yml']))
     this.nodes = plan.databases.map(
       (member) =>
         new DatabaseNode(
@@ -244,7 +242,8 @@ export class DatabaseCluster implements AsyncDisposable {
   async members(): Promise<ClusterMemberState[]> {
     for (const node of this.nodes) {
       const answer = await this.ask(node, '/cluster').catch(() => undefined)
-      if (answer?.status === 200) return (JSON.parse(answer.body) as { members: ClusterMemberState[] }).members
+      if (answer?.status === 200)
+        return (JSON.parse(answer.body) as { members: ClusterMemberState[] }).members
     }
     return []
   }

@@ -153,4 +153,3 @@ export function guardFolder(folder: string): ChildProcess {
   ;(guard.stdin as unknown as { unref(): void }).unref()
   return guard
 }
-

@@ -49,7 +49,9 @@ subjectKeyIdentifier = hash
 `
     await writeFile(join(folder, 'ca.cnf'), configuration)
     await openssl(folder, [
-      ...'req -x509 -config ca.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256'.split(' '),
+      ...'req -x509 -config ca.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256'.split(
+        ' ',
+      ),
       ...`-days ${AUTHORITY_DAYS} -set_serial ${serial()} -keyout ca.key -out ca.crt`.split(' '),
     ])
     return readPair(folder, 'ca')
@@ -80,7 +82,9 @@ subjectAltName = ${names.join(', ')}
       writeFile(join(folder, 'ca.key'), authority.key, { mode: 0o600 }),
     ])
     await openssl(folder, [
-      ...'req -new -config leaf.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256'.split(' '),
+      ...'req -new -config leaf.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256'.split(
+        ' ',
+      ),
       ...'-keyout leaf.key -out leaf.csr'.split(' '),
     ])
     await openssl(folder, [

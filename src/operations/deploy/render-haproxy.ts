@@ -9,10 +9,12 @@ export function renderHaproxy(cluster: Cluster, member: BalancerMember): ConfigF
   const { config, run } = member.places
   const clock = CLOCKS[cluster.timing]
   const checks = `check inter ${clock.checkIntervalMs} fastinter ${clock.checkIntervalMs} fall 2 rise 1 check-ssl verify required ca-file ${config}/ca.crt`
-  const names = cluster.resolver === undefined ? '' : ' resolvers names init-addr libc,none resolve-prefer ipv4'
-  const databases = cluster.databases.map(({ name, host, port, restPort }) =>
-    // A certificate names its member, since HAProxy does not compare addresses.
-    `    server ${name} ${hostPort(host, port)} verifyhost ${name} port ${restPort}${names}`,
+  const names =
+    cluster.resolver === undefined ? '' : ' resolvers names init-addr libc,none resolve-prefer ipv4'
+  const databases = cluster.databases.map(
+    ({ name, host, port, restPort }) =>
+      // A certificate names its member, since HAProxy does not compare addresses.
+      `    server ${name} ${hostPort(host, port)} verifyhost ${name} port ${restPort}${names}`,
   )
   const apis = cluster.apis.map(
     ({ name, host, port }) =>

@@ -36,16 +36,17 @@ export async function renderMembers(
   }
   for (const member of cluster.etcd) await add(member, [renderEtcd(cluster, member)], { isClient: true })
   for (const member of cluster.databases)
-    await add(
-      member,
-      [renderPatroni(cluster, member, secrets), renderPostBootstrap(cluster, verifiers)],
-      { hosts: [...ways, ...LOCAL], isClient: true },
-    )
+    await add(member, [renderPatroni(cluster, member, secrets), renderPostBootstrap(cluster, verifiers)], {
+      hosts: [...ways, ...LOCAL],
+      isClient: true,
+    })
   for (const member of cluster.balancers) {
     const { hostname } = new URL(cluster.publicUrl)
     const open = await issueCertificate(authority, { name: hostname, hosts: LOCAL, isClient: false })
     const text = open.certificate + open.key
-    await add(member, [renderHaproxy(cluster, member), { name: 'public.pem', text, mode: 0o600 }], { hosts: LOCAL })
+    await add(member, [renderHaproxy(cluster, member), { name: 'public.pem', text, mode: 0o600 }], {
+      hosts: LOCAL,
+    })
   }
   return files
 }

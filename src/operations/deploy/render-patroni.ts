@@ -14,13 +14,10 @@ import { serverParameters } from './server-parameters.ts'
 import { CLOCKS, describeLoss } from './preset.ts'
 
 /** The configuration of one Patroni (https://patroni.readthedocs.io/en/latest/yaml_configuration.html), understood by 3.0 and newer. */
-export function renderPatroni(
-  cluster: Cluster,
-  member: DatabaseMember,
-  secrets: ClusterSecrets,
-): ConfigFile {
+export function renderPatroni(cluster: Cluster, member: DatabaseMember, secrets: ClusterSecrets): ConfigFile {
   const { config, data, run } = member.places
   const connect = member.connectAddress ?? member
+  const clock = CLOCKS[cluster.timing]
   const inConfig = (name: string): string => quoted(`${config}/${name}`)
   const login = (user: string, password: string): string =>
     [
@@ -30,7 +27,9 @@ export function renderPatroni(
       `      sslrootcert: ${inConfig('ca.crt')}`,
     ].join('\n')
   const hba = [
+    // Patroni asks its own server by the socket, also as a standby would: without that it cannot tell whether to rewind.
     'local all all scram-sha-256',
+    'local replication replicator scram-sha-256',
     ...cluster.clientNetworks.flatMap((network) => [
       `hostssl replication replicator ${network} scram-sha-256`,
       `hostssl all all ${network} scram-sha-256`,
@@ -109,8 +108,10 @@ ${hba.map((line) => `    - ${line}`).join('\n')}
   remove_data_directory_on_rewind_failure: true
   remove_data_directory_on_diverged_timelines: true
 
+# A watchdog resets a machine whose Patroni hangs while its PostgreSQL still takes writes. -1 is half of ttl.
 watchdog:
   mode: "${cluster.watchdog}"
+  safety_margin: ${clock.ttlSeconds < 15 ? -1 : 5}
 
 tags:
   nofailover: false
