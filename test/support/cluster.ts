@@ -14,7 +14,6 @@ import {
   type Cluster,
   type ClusterSecrets,
   DATABASE_NAME,
-  type DatabaseMember,
   type Member,
   PATRONI_USER,
 } from '../../src/operations/deploy/cluster.ts'
@@ -23,7 +22,8 @@ import { DEFAULT_MAX_LAG_BYTES, type Preset, type Timing } from '../../src/opera
 import { type MemberFiles, renderMembers } from '../../src/operations/deploy/render-members.ts'
 import { planLocalCluster } from './cluster-plan.ts'
 import { type ClusterPrograms, findClusterPrograms } from './cluster-programs.ts'
-import { guardFolder, killIn, LocalProcess, processesIn } from './local-process.ts'
+import { DatabaseNode } from './database-node.ts'
+import { guardFolder, killIn, LocalProcess } from './local-process.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 export interface DatabaseClusterOptions {
@@ -43,64 +43,6 @@ export interface ClusterMemberState {
   readonly state: string
   readonly timeline?: number
   readonly lag?: number | string
-}
-
-/** One machine of the cluster, as far as the database is concerned: Patroni and its PostgreSQL. */
-export class DatabaseNode {
-  readonly member: DatabaseMember
-  readonly patroni: LocalProcess
-  /** What replication and `pg_rewind` of the others pass through to this one: cut it, and nothing that is committed here leaves. */
-  readonly link: TcpProxy
-  readonly folder: string
-  readonly #cluster: DatabaseCluster
-
-  constructor(cluster: DatabaseCluster, member: DatabaseMember, link: TcpProxy, patroni: LocalProcess) {
-    this.#cluster = cluster
-    this.member = member
-    this.link = link
-    this.patroni = patroni
-    this.folder = join(cluster.folder, member.name)
-  }
-
-  get name(): string {
-    return this.member.name
-  }
-
-  /** Straight to its PostgreSQL as superuser, past balancer and proxy. */
-  get url(): string {
-    return this.#cluster.url(this.member, 'postgres', 'superuser', 'postgres')
-  }
-
-  /** The address of its Patroni, without a slash at the end. */
-  get restUrl(): string {
-    return `https://${this.member.host}:${this.member.restPort}`
-  }
-
-  /** The postmaster, while there is one. */
-  async postmasterPid(): Promise<number | undefined> {
-    const file = join(this.member.places.data, 'postgres', 'postmaster.pid')
-    const pid = Number((await readFile(file, 'utf8').catch(() => '')).split('\n')[0])
-    return (await processesIn(this.folder)).includes(pid) ? pid : undefined
-  }
-
-  /** Ends Patroni, postmaster and all its children with -9, as the loss of the machine would. */
-  async kill(): Promise<void> {
-    await killIn(this.folder)
-  }
-
-  /** Stops all of them in place. */
-  async freeze(): Promise<void> {
-    for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGSTOP')
-  }
-
-  async thaw(): Promise<void> {
-    for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGCONT')
-  }
-
-  /** Starts Patroni again, which starts the rest. */
-  async start(): Promise<void> {
-    await this.patroni.start()
-  }
 }
 
 /**
@@ -135,12 +77,13 @@ export class DatabaseCluster implements AsyncDisposable {
     this.etcd = plan.etcd.map((member) => make(member, programs.etcd, ['--config-file', 'config/etcd.yml']))
     this.nodes = plan.databases.map(
       (member) =>
-        new DatabaseNode(
-          this,
+        new DatabaseNode({
           member,
-          links.get(member.port)!,
-          make(member, programs.patroni, ['config/patroni.yml']),
-        ),
+          link: links.get(member.port)!,
+          patroni: make(member, programs.patroni, ['config/patroni.yml']),
+          folder: join(folder, member.name),
+          url: this.url(member, 'postgres', 'superuser', 'postgres'),
+        }),
     )
     this.balancer = make(plan.balancers[0]!, programs.haproxy, ['-f', 'config/haproxy.cfg'])
     this.redis = plan.redis.map((member) => make(member, programs['redis-server'], ['data/redis.conf']))
