@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises'
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from 'pg'
 
+import { askPatroni } from '../support/ask-patroni.ts'
 import { DatabaseCluster } from '../support/cluster.ts'
 
 let cluster: DatabaseCluster
@@ -53,17 +56,8 @@ test('the application may do nothing outside its roles, and what is not encrypte
 test('Patroni shows its state to everybody, and changes nothing for those without its password', async () => {
   const node = cluster.nodes[0]!
   expect((await cluster.ask(node, '/cluster')).status).toBe(200)
-  const stranger = new URL('/reload', node.restUrl)
-  const { status } = await new Promise<{ status: number }>((resolve, reject) => {
-    void import('node:https').then(({ request }) =>
-      request(stranger, { method: 'POST', rejectUnauthorized: false }, (answer) => {
-        answer.resume()
-        resolve({ status: answer.statusCode! })
-      })
-        .on('error', reject)
-        .end(),
-    )
-  })
+  const authority = await readFile(cluster.authorityFile, 'utf8')
+  const { status } = await askPatroni(`${node.restUrl}/reload`, { authority, body: {} })
   expect(status).toBe(401)
 })
 

@@ -1,5 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { request } from 'node:https'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,12 +18,14 @@ import {
 } from '../../src/operations/deploy/cluster.ts'
 import { makeSecrets } from '../../src/operations/deploy/make-secrets.ts'
 import { DEFAULT_MAX_LAG_BYTES, type Preset, type Timing } from '../../src/operations/deploy/preset.ts'
-import { type MemberFiles, renderMembers } from '../../src/operations/deploy/render-members.ts'
+import { renderMembers } from '../../src/operations/deploy/render-members.ts'
+import { askPatroni, type PatroniAnswer } from './ask-patroni.ts'
 import { planLocalCluster } from './cluster-plan.ts'
 import { type ClusterPrograms, findClusterPrograms } from './cluster-programs.ts'
 import { DatabaseNode } from './database-node.ts'
 import { guardFolder, killIn, LocalProcess } from './local-process.ts'
 import { TcpProxy } from './tcp-proxy.ts'
+import { writeMembers } from './write-members.ts'
 
 export interface DatabaseClusterOptions {
   readonly preset?: Preset
@@ -221,35 +222,9 @@ export class DatabaseCluster implements AsyncDisposable {
   }
 
   /** Asks a Patroni; with a body it is a POST under the login that may change something. */
-  async ask(
-    node: DatabaseNode,
-    path: string,
-    body?: unknown,
-  ): Promise<{ readonly status: number; readonly body: string }> {
-    const { patroni } = this.secrets
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        node.restUrl + path,
-        {
-          method: body === undefined ? 'GET' : 'POST',
-          ca: this.#authority,
-          timeout: 2_000,
-          agent: false,
-          ...(body === undefined ? {} : { auth: `${PATRONI_USER}:${patroni}` }),
-        },
-        (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('end', () =>
-            resolve({ status: response.statusCode!, body: Buffer.concat(chunks).toString() }),
-          )
-          response.on('error', reject)
-        },
-      )
-      sent.on('timeout', () => sent.destroy(new Error('timed out')))
-      sent.on('error', reject)
-      sent.end(body === undefined ? undefined : JSON.stringify(body))
-    })
+  async ask(node: DatabaseNode, path: string, body?: unknown): Promise<PatroniAnswer> {
+    const login = body === undefined ? undefined : `${PATRONI_USER}:${this.secrets.patroni}`
+    return askPatroni(node.restUrl + path, { authority: this.#authority, login, body })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -319,22 +294,6 @@ export class DatabaseCluster implements AsyncDisposable {
       if (Date.now() > until)
         throw new Error(`Waited ${timeoutMs} ms for ${what} in vain.\n${await this.#tails()}`)
       await sleep(100)
-    }
-  }
-}
-
-async function writeMembers(plan: Cluster, files: MemberFiles, account: ServerAccount): Promise<void> {
-  const members = [plan.etcd, plan.databases, plan.balancers, plan.poolers, plan.redis, plan.sentinels].flat()
-  for (const { name, places } of members) {
-    for (const folder of [join(places.config, '..'), places.config, places.data, places.run]) {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      if (account.switched) await chown(folder, account.uid, account.gid)
-    }
-    for (const file of files.get(name) ?? []) {
-      // What its process writes to itself, such as the configuration of a Sentinel, begins among its data.
-      const path = join(file.isSeed === true ? places.data : places.config, file.name)
-      await writeFile(path, file.text, { mode: file.mode })
-      if (account.switched) await chown(path, account.uid, account.gid)
     }
   }
 }
