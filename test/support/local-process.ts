@@ -11,6 +11,8 @@ export interface LocalProgram {
   /** Its working folder, by which it and all that it starts are told from others; its output goes to `output.log` in it. */
   readonly folder: string
   readonly account: { readonly uid?: number; readonly gid?: number }
+  /** Added to a bare environment. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 /** A process of a test's own that can be killed, frozen and started again. */
@@ -41,13 +43,13 @@ export class LocalProcess {
   }
 
   async start(): Promise<void> {
-    const { command, args, folder, account } = this.#program
+    const { command, args, folder, account, environment } = this.#program
     const log = await open(join(folder, 'output.log'), 'a')
     try {
       const child = spawn(command, args, {
         cwd: folder,
         ...account,
-        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: folder, LANG: 'C.UTF-8' },
+        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: folder, LANG: 'C.UTF-8', ...environment },
         stdio: ['ignore', log.fd, log.fd],
       })
       this.#child = child

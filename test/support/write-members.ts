@@ -7,7 +7,15 @@ import type { MemberFiles } from '../../src/operations/deploy/render-members.ts'
 
 /** Writes what the members of a cluster read into their folders, for the account they run as. */
 export async function writeMembers(plan: Cluster, files: MemberFiles, account: ServerAccount): Promise<void> {
-  const members = [plan.etcd, plan.databases, plan.balancers, plan.poolers, plan.redis, plan.sentinels].flat()
+  const members = [
+    plan.etcd,
+    plan.databases,
+    plan.balancers,
+    plan.poolers,
+    plan.redis,
+    plan.sentinels,
+    plan.apis,
+  ].flat()
   for (const { name, places } of members) {
     for (const folder of [join(places.config, '..'), places.config, places.data, places.run]) {
       await mkdir(folder, { recursive: true, mode: 0o700 })

@@ -57,7 +57,7 @@ export interface Cluster {
   readonly redis: readonly Member[]
   readonly sentinels: readonly Member[]
   readonly apis: readonly Member[]
-  readonly workers: readonly Omit<Member, 'port' | 'host' | 'listenHost'>[]
+  readonly workers: readonly Pick<Member, 'name' | 'places'>[]
   /** Who may connect to PostgreSQL, as `pg_hba.conf` writes it: `samenet`, or networks such as `10.0.0.1/32`. */
   readonly clientNetworks: readonly string[]
   /** Where PostgreSQL's programs are. */
@@ -66,6 +66,8 @@ export interface Cluster {
   readonly databaseMemoryBytes: number
   /** How browsers reach it. */
   readonly publicUrl: string
+  /** Addresses that requests reach the APIs from, where they are not the hosts of the balancers. */
+  readonly proxyAddresses?: readonly string[]
   /** The name server that knows names which move, such as that of a container engine; `undefined` where hosts are addresses that stay. */
   readonly resolver?: string
   /** Whether a machine has a watchdog that resets it when Patroni hangs. */

@@ -3,6 +3,9 @@ import { scramVerifier } from '../../database/scram-verifier.ts'
 import { issueCertificate, type KeyPair } from './authority.ts'
 import type { Cluster, ClusterSecrets, ConfigFile, Member } from './cluster.ts'
 import { renderEtcd } from './render-etcd.ts'
+import { renderNomaly, type NomalyProcess } from './render-nomaly.ts'
+import { renderPgbouncer } from './render-pgbouncer.ts'
+import { renderRedis, renderSentinel } from './render-redis.ts'
 import { renderHaproxy } from './render-haproxy.ts'
 import { renderPatroni, renderPostBootstrap } from './render-patroni.ts'
 
@@ -34,7 +37,8 @@ export async function renderMembers(
     admin: scramVerifier(secrets.admin, randomBytes(16)),
     application: scramVerifier(secrets.application, randomBytes(16)),
   }
-  for (const member of cluster.etcd) await add(member, [renderEtcd(cluster, member)], { isClient: true })
+  for (const member of cluster.etcd)
+    await add(member, [renderEtcd(cluster, member)], { hosts: LOCAL, isClient: true })
   for (const member of cluster.databases)
     await add(member, [renderPatroni(cluster, member, secrets), renderPostBootstrap(cluster, verifiers)], {
       hosts: [...ways, ...LOCAL],
@@ -48,7 +52,37 @@ export async function renderMembers(
       hosts: LOCAL,
     })
   }
+  for (const [index, member] of cluster.poolers.entries()) {
+    const configuration = renderPgbouncer(member, nearest(cluster.balancers, index), verifiers.application)
+    await add(member, configuration, { hosts: LOCAL })
+  }
+  for (const member of cluster.redis) {
+    const password: ConfigFile = { name: 'password', text: `${secrets.redis}\n`, mode: 0o600 }
+    await add(member, [renderRedis(cluster, member, secrets), password], { hosts: LOCAL })
+  }
+  for (const member of cluster.sentinels) {
+    const password: ConfigFile = { name: 'password', text: `${secrets.sentinel}\n`, mode: 0o600 }
+    await add(member, [renderSentinel(cluster, member, secrets), password], { hosts: LOCAL })
+  }
+  const pathOf = (index: number): Pick<NomalyProcess, 'balancer' | 'pooler'> => ({
+    balancer: nearest(cluster.balancers, index),
+    pooler: cluster.poolers.length === 0 ? undefined : nearest(cluster.poolers, index),
+  })
+  for (const [index, api] of cluster.apis.entries()) {
+    const configuration = renderNomaly(cluster, secrets, { places: api.places, api, ...pathOf(index) })
+    await add(api, configuration, { hosts: LOCAL })
+  }
+  for (const [index, { name, places }] of cluster.workers.entries())
+    files.set(name, [
+      ...renderNomaly(cluster, secrets, { places, ...pathOf(index) }),
+      { name: 'ca.crt', text: authority.certificate, mode: 0o644 },
+    ])
   return files
+}
+
+/** That of the same machine, where there is one for each; else the only one. */
+function nearest<T>(members: readonly T[], index: number): T {
+  return members[index % members.length]!
 }
 
 const LOCAL = ['localhost', '127.0.0.1']
