@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { request } from 'node:https'
+import { Agent, request } from 'node:https'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -32,14 +32,20 @@ interface Answer {
   readonly body: string
 }
 
-function send(port: number, method: string, path: string, body?: string): Promise<Answer> {
+function send(
+  port: number,
+  method: string,
+  path: string,
+  body?: string,
+  agent: Agent | false = false,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = {
       ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     }
     const sent = request(
-      { host: 'localhost', port, method, path, headers, ca: authority, agent: false, timeout: 20_000 },
+      { host: 'localhost', port, method, path, headers, ca: authority, agent, timeout: 20_000 },
       (answer) => {
         let text = ''
         answer.setEncoding('utf8')
@@ -55,8 +61,8 @@ function send(port: number, method: string, path: string, body?: string): Promis
 }
 
 /** By way of the balancer. */
-function ask(method: string, path: string, body?: string): Promise<Answer> {
-  return send(cluster.plan.balancers[0]!.apiPort, method, path, body)
+function ask(method: string, path: string, body?: string, agent?: Agent): Promise<Answer> {
+  return send(cluster.plan.balancers[0]!.apiPort, method, path, body, agent)
 }
 
 async function untilReady(index: number): Promise<void> {
@@ -77,19 +83,24 @@ test('an API that is told to stop under load leaves no request without its answe
   const statuses = new Map<string, number>()
   const controller = new AbortController()
   const client = async (number: number): Promise<void> => {
+    // A connection that is kept is what a process that closes could break.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     for (let n = 0; !controller.signal.aborted; n++) {
       const point = JSON.stringify([
         { time: new Date(1.7e12 + n * 1_000).toISOString(), metric: `m${number}`, value: n },
       ])
-      const answer =
-        n % 2 === 0
-          ? await ask('POST', '/v1/datasets/drained/points', point)
-          : await ask('GET', '/v1/datasets/drained')
+      const [method, path, body] =
+        n % 2 === 0 ? ['POST', '/v1/datasets/drained/points', point] : ['GET', '/v1/datasets/drained']
+      const answer = await ask(method!, path!, body, agent).catch((error: Error) => ({
+        status: 0,
+        body: error.message,
+      }))
       const outcome = answer.status === 200 ? 'answered' : `${answer.status} ${answer.body}`
       statuses.set(outcome, (statuses.get(outcome) ?? 0) + 1)
     }
+    agent.destroy()
   }
-  const clients = Promise.all([1, 2, 3, 4].map(client))
+  const clients = Promise.all(Array.from({ length: 16 }, (_, number) => client(number)))
   for (const [index, api] of apis.entries()) {
     await api.stop()
     await api.start()
