@@ -84,10 +84,24 @@ test('a leader whose replication is cut and that is then killed takes nothing ac
 
   const successor = await cluster.leader()
   expect(successor.name).not.toBe(leader.name)
+  await cluster.untilWritable()
   const kept = await ask<{ n: number }>(cluster.adminUrl, 'select n from writes order by n')
   expect(acknowledged.filter((n) => !kept.some((row) => row.n === n))).toEqual([])
 
   leader.link.comeBack()
   await leader.start()
   await cluster.untilWhole()
+}, 180_000)
+
+test('a leader that was frozen with its Patroni does not take its place back when it goes on', async () => {
+  const leader = await cluster.leader()
+  await leader.freeze()
+  const successor = await cluster.leader()
+  expect(successor.name).not.toBe(leader.name)
+  await cluster.untilWritable()
+  await ask(cluster.adminUrl, 'create table while_frozen (n int)')
+  await leader.thaw()
+  await cluster.untilWhole()
+  expect((await cluster.leader()).name).toBe(successor.name)
+  expect(await ask(cluster.adminUrl, 'table while_frozen')).toEqual([])
 }, 180_000)

@@ -5,6 +5,15 @@ export interface PatroniAnswer {
   readonly body: string
 }
 
+/** What Patroni says of a member in `GET /cluster`. */
+export interface ClusterMemberState {
+  readonly name: string
+  readonly role: 'leader' | 'replica' | 'sync_standby'
+  readonly state: string
+  readonly timeline?: number
+  readonly lag?: number | string
+}
+
 export interface PatroniQuestion {
   /** Whom to trust, PEM. */
   readonly authority: string

@@ -67,6 +67,7 @@ export async function planLocalCluster(options: LocalPlanOptions): Promise<Clust
     // Where the test starts some, they listen here.
     apis: [member('api1'), member('api2')],
     workers: [],
+    operators: [{ name: 'operator1', places: placesIn(join(folder, 'operator1')) }],
     clientNetworks: [`${HOST}/32`],
     binaries,
     databaseMemoryBytes: 256 * 1_048_576,

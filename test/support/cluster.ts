@@ -19,7 +19,7 @@ import {
 import { makeSecrets } from '../../src/operations/deploy/make-secrets.ts'
 import { DEFAULT_MAX_LAG_BYTES, type Preset, type Timing } from '../../src/operations/deploy/preset.ts'
 import { renderMembers } from '../../src/operations/deploy/render-members.ts'
-import { askPatroni, type PatroniAnswer } from './ask-patroni.ts'
+import { askPatroni, type ClusterMemberState, type PatroniAnswer } from './ask-patroni.ts'
 import { planLocalCluster } from './cluster-plan.ts'
 import { type ClusterPrograms, findClusterPrograms } from './cluster-programs.ts'
 import { DatabaseNode } from './database-node.ts'
@@ -35,15 +35,6 @@ export interface DatabaseClusterOptions {
   readonly redis?: boolean
   /** PgBouncer in front of the balancer too. */
   readonly pooler?: boolean
-}
-
-/** What Patroni says of a member in `GET /cluster`. */
-export interface ClusterMemberState {
-  readonly name: string
-  readonly role: 'leader' | 'replica' | 'sync_standby'
-  readonly state: string
-  readonly timeline?: number
-  readonly lag?: number | string
 }
 
 /**
@@ -207,6 +198,11 @@ export class DatabaseCluster implements AsyncDisposable {
   async standbys(): Promise<DatabaseNode[]> {
     const leader = await this.leader()
     return this.nodes.filter((node) => node !== leader)
+  }
+
+  /** Waits until a write by way of the balancer is acknowledged: it notices a new leader a moment after that knows. */
+  async untilWritable(timeoutMs = 60_000): Promise<void> {
+    await this.#eventually('a write', timeoutMs, () => this.#takesWrites())
   }
 
   /** Waits until all members run, on one timeline, one of them synchronous where the preset wants it, and writes are taken. */

@@ -58,6 +58,8 @@ export interface Cluster {
   readonly sentinels: readonly Member[]
   readonly apis: readonly Member[]
   readonly workers: readonly Pick<Member, 'name' | 'places'>[]
+  /** Where an operator's commands find all addresses. */
+  readonly operators: readonly Pick<Member, 'name' | 'places'>[]
   /** Who may connect to PostgreSQL, as `pg_hba.conf` writes it: `samenet`, or networks such as `10.0.0.1/32`. */
   readonly clientNetworks: readonly string[]
   /** Where PostgreSQL's programs are. */

@@ -1,6 +1,6 @@
 import { type Cluster, type ConfigFile, type EtcdMember, hostPort, quoted } from './cluster.ts'
 
-/** The configuration of one etcd, version 3.4 or newer (https://etcd.io/docs/v3.4/op-guide/configuration/). */
+/** The configuration of one etcd, version 3.4 or 3.5 (https://etcd.io/docs/v3.4/op-guide/configuration/). */
 export function renderEtcd(cluster: Cluster, member: EtcdMember): ConfigFile {
   const { config, data } = member.places
   const url = (host: string, port: number): string => quoted(`https://${hostPort(host, port)}`)
@@ -36,7 +36,9 @@ election-timeout: 1000
 # Patroni writes every few seconds: without this the history of an hour's heartbeats would be kept for good.
 auto-compaction-mode: periodic
 auto-compaction-retention: "1h"
-# What Patroni speaks; off unless it is said, where etcd 3.4 has a configuration file.
+# What Patroni speaks: patroni.yml says why.
+enable-v2: true
+# For \`etcdctl\`; off unless it is said, where etcd 3.4 has a configuration file.
 enable-grpc-gateway: true
 logger: zap
 log-level: warn

@@ -3,7 +3,7 @@ import { scramVerifier } from '../../database/scram-verifier.ts'
 import { issueCertificate, type KeyPair } from './authority.ts'
 import type { Cluster, ClusterSecrets, ConfigFile, Member } from './cluster.ts'
 import { renderEtcd } from './render-etcd.ts'
-import { renderNomaly, type NomalyProcess } from './render-nomaly.ts'
+import { type NomalyProcess, renderNomaly, renderOperator } from './render-nomaly.ts'
 import { renderPgbouncer } from './render-pgbouncer.ts'
 import { renderRedis, renderSentinel } from './render-redis.ts'
 import { renderHaproxy } from './render-haproxy.ts'
@@ -72,11 +72,13 @@ export async function renderMembers(
     const configuration = renderNomaly(cluster, secrets, { places: api.places, api, ...pathOf(index) })
     await add(api, configuration, { hosts: LOCAL })
   }
+  const addPlain = (name: string, configuration: readonly ConfigFile[]): void => {
+    files.set(name, [...configuration, { name: 'ca.crt', text: authority.certificate, mode: 0o644 }])
+  }
   for (const [index, { name, places }] of cluster.workers.entries())
-    files.set(name, [
-      ...renderNomaly(cluster, secrets, { places, ...pathOf(index) }),
-      { name: 'ca.crt', text: authority.certificate, mode: 0o644 },
-    ])
+    addPlain(name, renderNomaly(cluster, secrets, { places, ...pathOf(index) }))
+  for (const [index, { name, places }] of cluster.operators.entries())
+    addPlain(name, renderOperator(cluster, secrets, { places, ...pathOf(index) }))
   return files
 }
 

@@ -34,28 +34,23 @@ export function renderNomaly(
 ): ConfigFile[] {
   const urls = addressesOf(cluster, secrets, `${places.config}/ca.crt`, balancer, pooler)
   const files = { ...(api === undefined ? {} : { 'admin-database-url': urls.admin }), ...urls.files }
-  const settings: [name: string, value: string][] = [
-    ['NOMALY_PROFILE', 'production'],
-    ['NOMALY_DATA_DIR', places.data],
-    ['NODE_EXTRA_CA_CERTS', `${places.config}/ca.crt`],
-    ['NODE_ENV', 'production'],
-    ...(api === undefined ? [] : listening(cluster, api)),
-    // ADMIN_DATABASE_URL_FILE=…/admin-database-url, and so on.
-    ...Object.keys(files).map((name): [string, string] => [
-      `${name.replaceAll('-', '_').toUpperCase()}_FILE`,
-      `${places.config}/${name}`,
-    ]),
-  ]
-  return [
-    {
-      name: 'nomaly.env',
-      text: `# Settings of one process of Nomaly: \`nomaly config reference\` explains them. What is secret stands in the files they name.\n${settings
-        .map(([name, value]) => `${name}=${value}\n`)
-        .join('')}`,
-      mode: 0o644,
-    },
-    ...Object.entries(files).map(([name, url]): ConfigFile => ({ name, text: `${url}\n`, mode: 0o600 })),
-  ]
+  return environmentFiles(places, api === undefined ? [] : listening(cluster, api), files)
+}
+
+/** The environment of an operator's commands: every address that there is, with the logins that may change something. */
+export function renderOperator(
+  cluster: Cluster,
+  secrets: ClusterSecrets,
+  { places, balancer }: Pick<NomalyProcess, 'places' | 'balancer'>,
+): ConfigFile[] {
+  const authorityFile = `${places.config}/ca.crt`
+  const { admin, files } = addressesOf(cluster, secrets, authorityFile, balancer, undefined)
+  const all = {
+    ...files,
+    'admin-database-url': admin,
+    'nomaly-patroni-urls': patroniUrls(cluster, secrets, authorityFile),
+  }
+  return environmentFiles(places, [['NOMALY_URL', cluster.publicUrl]], all)
 }
 
 /** `NOMALY_PATRONI_URLS`, for the operator's commands. Carries a password: never log it. */
@@ -63,6 +58,39 @@ export function patroniUrls(cluster: Cluster, secrets: ClusterSecrets, authority
   const hosts = cluster.databases.map(({ host, restPort }) => hostPort(host, restPort)).join(',')
   const query = new URLSearchParams({ ca: authorityFile }).toString()
   return `https://${PATRONI_USER}:${secrets.patroni}@${hosts}?${query}`
+}
+
+function environmentFiles(
+  places: Places,
+  settings: readonly [name: string, value: string][],
+  secretFiles: Readonly<Record<string, string>>,
+): ConfigFile[] {
+  const all: [name: string, value: string][] = [
+    ['NOMALY_PROFILE', 'production'],
+    ['NOMALY_DATA_DIR', places.data],
+    ['NODE_EXTRA_CA_CERTS', `${places.config}/ca.crt`],
+    ['NODE_ENV', 'production'],
+    ...settings,
+    // ADMIN_DATABASE_URL_FILE=…/admin-database-url, and so on.
+    ...Object.keys(secretFiles).map((name): [string, string] => [
+      `${name.replaceAll('-', '_').toUpperCase()}_FILE`,
+      `${places.config}/${name}`,
+    ]),
+  ]
+  const title =
+    '# Settings of Nomaly: `nomaly config reference` explains them. What is secret stands in the files they name.'
+  return [
+    {
+      name: 'nomaly.env',
+      text: [title, ...all.map(([name, value]) => `${name}=${value}`), ''].join('\n'),
+      mode: 0o644,
+    },
+    ...Object.entries(secretFiles).map(([name, url]): ConfigFile => ({
+      name,
+      text: `${url}\n`,
+      mode: 0o600,
+    })),
+  ]
 }
 
 /** A URL of PostgreSQL for a login, over TLS that trusts the cluster's authority alone. Carries the password: never log it. */

@@ -57,7 +57,9 @@ restapi:
 ctl:
   cacert: ${inConfig('ca.crt')}
 
-etcd3:
+# By the older API of etcd, on purpose. By the newer one (etcd3) Patroni before 3.0.3 writes the leader's key without looking: a leader that was
+# frozen takes it back from its successor when it goes on, and what was acknowledged meanwhile is lost.
+etcd:
   hosts:
 ${cluster.etcd.map(({ host, port }) => `    - ${hostPort(host, port)}`).join('\n')}
   protocol: https
