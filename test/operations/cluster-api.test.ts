@@ -91,7 +91,7 @@ test('an API that is told to stop under load leaves no request without its answe
       ])
       const [method, path, body] =
         n % 2 === 0 ? ['POST', '/v1/datasets/drained/points', point] : ['GET', '/v1/datasets/drained']
-      const answer = await ask(method!, path!, body, agent).catch((error: Error) => ({
+      const answer = await ask(method, path, body, agent).catch((error: Error) => ({
         status: 0,
         body: error.message,
       }))

@@ -8,7 +8,7 @@ import { DatabaseCluster } from '../support/cluster.ts'
 
 let cluster: DatabaseCluster
 beforeAll(async () => {
-  cluster = await DatabaseCluster.start()
+  cluster = await DatabaseCluster.start({ pooler: true })
 }, 180_000)
 afterAll(() => cluster?.[Symbol.asyncDispose]())
 
@@ -43,6 +43,13 @@ test('writes go to the leader by way of the balancer, over TLS, and wait for a s
 test('the port of the replicas leads to a standby', async () => {
   expect(await ask(cluster.replicasUrl, 'select pg_is_in_recovery() as "isStandby"')).toEqual([
     { isStandby: true },
+  ])
+})
+
+test('the pooler leads to the leader as well, with the same password', async () => {
+  const url = cluster.url(cluster.plan.poolers[0]!, 'nomaly', 'application')
+  expect(await ask(url, 'select current_user as login, pg_is_in_recovery() as "isStandby"')).toEqual([
+    { login: 'nomaly', isStandby: false },
   ])
 })
 

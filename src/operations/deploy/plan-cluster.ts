@@ -33,6 +33,11 @@ export const PORTS = {
 const THREE = [1, 2, 3]
 const DEBIAN_BINARIES = '/usr/lib/postgresql/15/bin'
 
+/** The name of a part on the network inside alone, where it is on another one as well. */
+export function insideName(name: string): string {
+  return `${name}.inside`
+}
+
 /** The name server of Docker's networks. */
 const DOCKER_RESOLVER = '127.0.0.11:53'
 export const BALANCER_HOST_NUMBER = 10
@@ -54,6 +59,8 @@ export function planCompose(wishes: ClusterWishes, subnet: string): Cluster {
   const match = /^(\d+\.\d+\.\d+)\.0\/24$/.exec(subnet)
   if (match === null || isIP(`${match[1]}.0`) !== 4)
     throw invalidField('subnet', `"${subnet}" is not a network such as 172.30.84.0/24`)
+  // Its name stands for its addresses on both networks: this is the one that only the parts reach.
+  const balancerHost = `${match[1]}.${BALANCER_HOST_NUMBER}`
   return {
     ...base(wishes),
     etcd: THREE.map((n) => ({ ...member(`etcd${n}`, PORTS.etcd), peerPort: PORTS.etcdPeer })),
@@ -62,8 +69,8 @@ export function planCompose(wishes: ClusterWishes, subnet: string): Cluster {
       {
         name: 'balancer',
         places,
-        listenHost: '0.0.0.0',
-        host: 'balancer',
+        listenHost: balancerHost,
+        host: balancerHost,
         primaryPort: PORTS.primary,
         replicasPort: PORTS.replicas,
         apiPort: 8420,
@@ -74,11 +81,11 @@ export function planCompose(wishes: ClusterWishes, subnet: string): Cluster {
     poolers: wishes.pooler ? [member('pooler', PORTS.pooler)] : [],
     redis: THREE.map((n) => member(`redis${n}`, PORTS.redis)),
     sentinels: THREE.map((n) => member(`sentinel${n}`, PORTS.sentinel)),
-    apis: [1, 2].map((n) => member(`api${n}`, PORTS.api)),
+    apis: [1, 2].map((n) => ({ ...member(`api${n}`, PORTS.api), host: insideName(`api${n}`) })),
     workers: [1, 2].map((n) => ({ name: `worker${n}`, places })),
     operators: [{ name: 'operator', places }],
     clientNetworks: ['samenet'],
-    proxyAddresses: [`${match[1]}.${BALANCER_HOST_NUMBER}`],
+    proxyAddresses: [balancerHost],
     resolver: DOCKER_RESOLVER,
     watchdog: 'off',
   }

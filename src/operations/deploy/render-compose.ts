@@ -1,6 +1,6 @@
 import { type Cluster, quoted } from './cluster.ts'
 import { commandOf, type Part, type PartKind, partsOf } from './part-kinds.ts'
-import { BALANCER_HOST_NUMBER, PORTS } from './plan-cluster.ts'
+import { BALANCER_HOST_NUMBER, insideName, PORTS } from './plan-cluster.ts'
 import { describeLoss } from './preset.ts'
 
 export interface ComposeChoices {
@@ -92,13 +92,14 @@ function renderService(part: Part, parts: readonly Part[], choices: ComposeChoic
     ...(isNomaly ? [`    env_file: ["./members/${name}/nomaly.env"]`] : []),
     ...SPECIAL[kind],
     ...(kind === 'balancer' ? renderDoor(choices) : []),
-    ...renderHealth(part),
+    ...(kind === 'api' ? [`    networks: { inside: { aliases: [${insideName(name)}] }, outside: {} }`] : []),
+    ...renderHealth(part, choices),
     ...renderAfter(part, parts),
   ]
   return `${lines.join('\n')}\n`
 }
 
-/** An operator's commands: \`docker compose run --rm operator nomaly …\`. */
+/** An operator's commands: `docker compose run --rm operator nomaly …`. */
 const OPERATOR = ['    profiles: [operator]', '    restart: "no"', '    command: ["nomaly", "--help"]']
 
 const SPECIAL: Readonly<Record<PartKind, readonly string[]>> = {
@@ -121,7 +122,7 @@ function accountOf(kind: PartKind): string {
 }
 
 function renderDoor({ subnet, listen }: ComposeChoices): string[] {
-  const address = subnet.replace(/\.0\/24$/, `.${BALANCER_HOST_NUMBER}`)
+  const address = balancerAddress(subnet)
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   return [
     '    # The only port there is. Its address is known to the APIs as that of a proxy they may believe.',
@@ -130,8 +131,12 @@ function renderDoor({ subnet, listen }: ComposeChoices): string[] {
   ]
 }
 
-function renderHealth(part: Part): string[] {
-  const test = healthCommand(part)
+function balancerAddress(subnet: string): string {
+  return subnet.replace(/\.0\/24$/, `.${BALANCER_HOST_NUMBER}`)
+}
+
+function renderHealth(part: Part, { subnet }: ComposeChoices): string[] {
+  const test = healthCommand(part, balancerAddress(subnet))
   if (test === undefined) return []
   const startSeconds = part.kind === 'database' || part.kind === 'api' ? 120 : 30
   return [
@@ -140,7 +145,7 @@ function renderHealth(part: Part): string[] {
 }
 
 /** What says that a part is well, run inside its container; a worker has nothing that could be asked. */
-function healthCommand({ kind, places }: Part): string | undefined {
+function healthCommand({ kind, places }: Part, balancer: string): string | undefined {
   const { config } = places
   const curl = `curl --fail --silent --output /dev/null --cacert ${config}/ca.crt`
   // In a compose file a dollar sign is written twice.
@@ -151,7 +156,7 @@ function healthCommand({ kind, places }: Part): string | undefined {
     case 'database':
       return `${curl} https://127.0.0.1:${PORTS.patroni}/health`
     case 'balancer':
-      return `${curl} https://127.0.0.1:${PORTS.balancerHealth}/health`
+      return `${curl} https://${balancer}:${PORTS.balancerHealth}/health`
     case 'pooler':
       return `pg_isready --quiet --host 127.0.0.1 --port ${PORTS.pooler}`
     case 'redis':

@@ -15,7 +15,7 @@ RUN mkdir -p /etc/postgresql-common \\
  && apt-get update \\
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates curl \\
 ${packages.join('\n')}
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* && mkdir -p /var/lib/nomaly
 COPY --chmod=0755 entrypoint.sh /usr/local/bin/entrypoint.sh
 ENTRYPOINT ["/usr/local/bin/entrypoint.sh"]
 `
@@ -24,7 +24,7 @@ FROM ${NODE_IMAGE}
 COPY package/ /tmp/package/
 # Without the embedded PostgreSQL: the cluster is there.
 RUN set -eu; for file in /tmp/package/*.tgz; do [ -e "$file" ] || file=nomaly@${version}; npm install --global --omit=optional "$file"; done \\
- && rm -rf /tmp/package /root/.npm
+ && rm -rf /tmp/package /root/.npm && mkdir -p /var/lib/nomaly
 COPY --chmod=0755 entrypoint.sh /usr/local/bin/entrypoint.sh
 ENTRYPOINT ["/usr/local/bin/entrypoint.sh"]
 `
@@ -43,17 +43,18 @@ const ENTRYPOINT = `#!/bin/sh
 set -eu
 umask 077
 account=$NOMALY_ACCOUNT
-mkdir -p /run/nomaly/config /run/nomaly/run /var/lib/nomaly
+mkdir -p /run/nomaly/config /run/nomaly/run
 cp -r /config/. /run/nomaly/config/
-for seed in redis.conf sentinel.conf; do
-  # What its process rewrites is only begun with.
-  if [ -e "/config/$seed" ] && [ ! -e "/var/lib/nomaly/$seed" ]; then cp "/config/$seed" /var/lib/nomaly/; fi
-done
 chown -R "$account": /run/nomaly/config /run/nomaly/run
-if [ "$(stat -c %U /var/lib/nomaly)" != "$account" ] || [ -n "$(find /var/lib/nomaly -maxdepth 1 -user root)" ]; then
-  chown -R "$account": /var/lib/nomaly
+# Parts without a volume keep nothing, and have nothing to write to here.
+if [ -w /var/lib/nomaly ]; then
+  for seed in redis.conf sentinel.conf; do
+    # What its process rewrites is only begun with.
+    if [ -e "/config/$seed" ] && [ ! -e "/var/lib/nomaly/$seed" ]; then cp "/config/$seed" /var/lib/nomaly/; fi
+  done
+  if [ -n "$(find /var/lib/nomaly -maxdepth 1 ! -user "$account")" ]; then chown -R "$account": /var/lib/nomaly; fi
+  chmod 0700 /var/lib/nomaly
 fi
-chmod 0700 /var/lib/nomaly
 export HOME=/run/nomaly/run
 cd /var/lib/nomaly
 exec setpriv --reuid "$account" --regid "$account" --init-groups -- "$@"

@@ -19,6 +19,7 @@ export async function renderMembers(
   cluster: Cluster,
   secrets: ClusterSecrets,
   authority: KeyPair,
+  progress: (done: number) => void = () => {},
 ): Promise<MemberFiles> {
   const files = new Map<string, readonly ConfigFile[]>()
   const add = async (
@@ -30,6 +31,7 @@ export async function renderMembers(
     const { hosts = [], isClient = false } = certificate
     const request = { name, hosts: [...(host === undefined ? [] : [host]), ...hosts], isClient }
     files.set(name, [...configuration, ...identity(await issueCertificate(authority, request), authority)])
+    progress(files.size)
   }
   // Whoever connects by way of a balancer or a pooler looks for that one's name in the certificate of the database.
   const ways = [...cluster.balancers, ...cluster.poolers].map(({ host }) => host)
