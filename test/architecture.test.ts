@@ -39,7 +39,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ),
   store: ['errors', 'config', 'telemetry', 'database', 'redis', ...NOUNS],
   workflows: ['errors', 'config', 'telemetry', 'database', 'detection', 'store', ...NOUNS],
-  operations: ['errors', 'config', 'telemetry', 'database', 'detection', 'store', 'workflows', ...NOUNS],
+  operations: [
+    'errors',
+    'config',
+    'telemetry',
+    'database',
+    'detection',
+    'redis',
+    'store',
+    'workflows',
+    ...NOUNS,
+  ],
   api: [
     'errors',
     'config',

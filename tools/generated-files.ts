@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { buildApp } from '../src/api/app.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { configReference } from '../src/config/reference.ts'
+import { checkReference } from '../src/operations/doctor/check-reference.ts'
 import type { Store } from '../src/store/store.ts'
 import { createLogger } from '../src/telemetry/logger.ts'
 import { createProcessMetrics } from '../src/telemetry/process-metrics.ts'
@@ -23,13 +24,17 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
   const openApi = await openApiDocument()
   return [
     { path: 'docs/reference/configuration.md', text: configReference() },
+    { path: 'docs/reference/checks.md', text: checkReference() },
     { path: 'dashboard/src/api/schema.d.ts', text: await clientTypes(openApi) },
   ]
 }
 
 /** The document that the server answers at `/openapi.json`; made without a database, which describing routes does not need. */
 async function openApiDocument(): Promise<string> {
-  const store = { notifier: { subscribe: () => () => {}, onReconnect: () => () => {} } } as unknown as Store
+  const store = {
+    database: { onWait: () => {} },
+    notifier: { subscribe: () => () => {}, onReconnect: () => () => {} },
+  } as unknown as Store
   const app = await buildApp({
     store,
     config: loadConfig({}),

@@ -68,10 +68,11 @@ export class KeptValues {
     const json = loaded.value === undefined ? undefined : JSON.stringify(loaded.value)
     if ((json?.length ?? 0) > limits.valueLength) return
     const expiresAtMs = now() + this.#lifetimeMs(reading, json === undefined)
-    const entry = entryOf(reading, look, { ...loaded, json, expiresAtMs })
+    const { value, positions, newestAtMs } = loaded
+    const entry = entryOf(reading, look, { value, positions: () => positions, newestAtMs, json, expiresAtMs })
     this.keepLocally(reading, entry, look)
     try {
-      const text = await encodeStoredValue({ ...entry, json })
+      const text = await encodeStoredValue({ ...entry, positions, json })
       const ttlMs = Math.ceil(expiresAtMs - now())
       if (ttlMs > 0) await store.put(reading.scope, reading.wanted.key, text, ttlMs)
     } catch {
@@ -80,8 +81,7 @@ export class KeptValues {
   }
 
   keepLocally({ id, scope }: Reading, entry: LocalEntry, look: Look): void {
-    this.#local.set(id, entry)
-    this.watch(scope, entry, look)
+    if (this.#local.set(id, entry)) this.watch(scope, entry, look)
   }
 
   /** Has the store tell when the floors of an entry change. */
@@ -102,7 +102,8 @@ export class KeptValues {
       const json = await header.json()
       const value: unknown = json === undefined ? undefined : JSON.parse(json)
       if (value !== undefined && !this.#fits(reading.wanted.schema, value)) return undefined
-      return entryOf(reading, look, { ...header, value, json, newestAtMs: startedAtMs })
+      const { positions, expiresAtMs } = header
+      return entryOf(reading, look, { value, positions, newestAtMs: startedAtMs, json, expiresAtMs })
     } catch {
       return undefined
     }
@@ -146,7 +147,7 @@ function entryOf(
   read: {
     value: unknown
     json: string | undefined
-    positions: readonly Position[]
+    positions: () => readonly Position[]
     newestAtMs: number
     expiresAtMs: number
   },

@@ -9,7 +9,7 @@ export interface LocalEntry {
   readonly nonces: readonly string[]
   readonly tags: readonly string[]
   /** It is no older than these. */
-  readonly positions: readonly Position[]
+  readonly positions: () => readonly Position[]
   readonly expiresAtMs: number
   readonly bytes: number
   /** When it was known last to be the newest there is. */
@@ -48,14 +48,15 @@ export class LocalEntries {
     return entry
   }
 
-  /** Keeps an entry, unless it takes more than an eighth of the room. */
-  set(id: string, entry: LocalEntry): void {
+  /** Keeps an entry, unless it takes more than an eighth of the room; answers whether it did. */
+  set(id: string, entry: LocalEntry): boolean {
     this.delete(id)
     const bytes = entry.bytes + OVERHEAD_BYTES
-    if (bytes > this.#maxBytes / 8) return
+    if (bytes > this.#maxBytes / 8) return false
     this.#entries.set(id, entry)
     this.#bytes += bytes
     while (this.#bytes > this.#maxBytes) this.delete(this.#entries.keys().next().value!)
+    return true
   }
 
   delete(id: string): void {

@@ -70,7 +70,7 @@ export class ReadThrough implements Cache {
   #suffices(entry: LocalEntry, freshness: Freshness): boolean {
     const now = this.options.now()
     if (freshness === 'latest' || entry.expiresAtMs <= now) return false
-    if ('after' in freshness) return covers(entry.positions, freshness.after)
+    if ('after' in freshness) return covers(entry.positions(), freshness.after)
     return (
       now - entry.validatedAtMs <= freshness.maxLagMs ||
       (freshness.maxLagMs >= this.store.noticeBoundMs && entry.watch?.isCurrent === true)

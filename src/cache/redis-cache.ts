@@ -24,6 +24,8 @@ export interface RedisCacheOptions {
 const FLOOR_MS = 24 * 3_600_000
 const GENERATION_MS = 7 * 24 * 3_600_000
 const PLACE_MS = 600_000
+/** Keys of queries are some hundred characters long. */
+const MAX_HASHES = 10_000
 
 /** Floors and values in Redis, where all processes see them. The keys of a tenant are together in a Cluster. */
 export class RedisCache implements CacheStore {
@@ -40,6 +42,8 @@ export class RedisCache implements CacheStore {
    * away meanwhile, or another one, and what was raised may be lost.
    */
   readonly #known = new Set<string>()
+  /** What keys of values are called in Redis. */
+  readonly #hashes = new Map<string, string>()
   /** How often there was reason to doubt what is there. */
   #doubts = 0
   #runId = ''
@@ -198,7 +202,17 @@ export class RedisCache implements CacheStore {
   }
 
   #valueKey({ tenantId }: TenantScope, key: string): string {
-    return `${this.#prefix}cache:{${tenantId}}:v:${hash('sha256', key, 'base64url').slice(0, 22)}`
+    return `${this.#prefix}cache:{${tenantId}}:v:${this.#hashOf(key)}`
+  }
+
+  /** What is asked for again and again is not hashed each time. */
+  #hashOf(key: string): string {
+    const known = this.#hashes.get(key)
+    if (known !== undefined) return known
+    if (this.#hashes.size >= MAX_HASHES) this.#hashes.clear()
+    const made = hash('sha256', key, 'base64url').slice(0, 22)
+    this.#hashes.set(key, made)
+    return made
   }
 }
 

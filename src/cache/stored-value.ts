@@ -17,7 +17,8 @@ export interface StoredValue {
 }
 
 /** A value whose text is not read yet. */
-export interface EncodedValue extends Omit<StoredValue, 'json'> {
+export interface EncodedValue extends Omit<StoredValue, 'json' | 'positions'> {
+  positions(): readonly Position[]
   /** @throws Error where it is damaged. */
   json(): Promise<string | undefined>
 }
@@ -54,9 +55,7 @@ export function decodeStoredValue(text: string): EncodedValue | undefined {
   return {
     generation: g,
     nonces: n,
-    get positions() {
-      return positionsText.read(p)
-    },
+    positions: readLater(p),
     expiresAtMs: x,
     json: async () => {
       if (f === 'none') return undefined
@@ -66,6 +65,12 @@ export function decodeStoredValue(text: string): EncodedValue | undefined {
       return (await promisify(gunzip)(packed, { maxOutputLength: 64 * 1024 * 1024 })).toString()
     },
   }
+}
+
+/** Most hits are never asked for them. On its own, so that what is kept does not hold on to the text of the value. */
+function readLater(texts: readonly string[]): () => readonly Position[] {
+  let positions: readonly Position[] | undefined
+  return () => (positions ??= positionsText.read(texts))
 }
 
 function parseHeader(text: string): Header | undefined {

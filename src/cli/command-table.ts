@@ -143,6 +143,16 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'write what a highly available installation needs: compose, systemd',
     load: async () => (await import('./commands/deploy.ts')).registerDeploy,
   },
+  doctor: {
+    group: ADMINISTER,
+    summary: 'look for what is wrong, or will be, and say what to do',
+    load: async () => (await import('./commands/doctor.ts')).registerDoctor,
+  },
+  tune: {
+    group: ADMINISTER,
+    summary: 'settings of PostgreSQL for this machine and role',
+    load: async () => (await import('./commands/tune.ts')).registerTune,
+  },
   worker: {
     group: ADMINISTER,
     summary: 'run only the worker, for more machines than one',

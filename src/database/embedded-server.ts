@@ -1,4 +1,3 @@
-import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -25,6 +24,7 @@ import {
 } from './embedded-postmaster.ts'
 import { isServerProcess } from './server-processes.ts'
 import { renderSettings } from './embedded-settings.ts'
+import { embeddedFooting } from './embedded-tuning.ts'
 
 export interface EmbeddedServerOptions {
   /** The data folder. */
@@ -124,11 +124,17 @@ async function takeOverOrStart(start: Start): Promise<Postmaster & { adopted: bo
 }
 
 /** Adopts the server that runs on the directory; ends one that cannot be adopted. */
-async function takeOver({ files, password, options, signal }: Start): Promise<Postmaster | undefined> {
+async function takeOver({
+  folder,
+  files,
+  password,
+  options,
+  signal,
+}: Start): Promise<Postmaster | undefined> {
   const changed = await writeSettings(
     files.directory,
     files.account,
-    renderSettings(measureMachine(), options.settings),
+    renderSettings(await embeddedFooting(folder.path), options.settings),
   )
   const running = await findPostmaster(files.directory)
   if (running !== undefined) {
@@ -164,12 +170,6 @@ async function startOnFreePort({ folder, files, password, options, signal }: Sta
     }
   }
   throw new NomalyError('unavailable', 'No port is free for the embedded PostgreSQL server.')
-}
-
-function measureMachine() {
-  // A container's limit, where there is one; the kernel reports "none" as a number beyond any memory.
-  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
-  return { memoryBytes, processors: availableParallelism() }
 }
 
 function watch(

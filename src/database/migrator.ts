@@ -1,14 +1,12 @@
-import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runner } from 'node-pg-migrate'
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { NomalyError } from '../errors.ts'
+import { connectClient } from './connect.ts'
+import { migrationFolder, type MigrationSet, readChecksums } from './migration-files.ts'
 
-/** The sets of migrations, each a folder of numbered SQL files with a history of its own; beside `foundation`, which comes before any. */
-export type MigrationSet = 'core' | 'metrics-partitioned' | 'metrics-timescale'
+export type { MigrationSet } from './migration-files.ts'
 
 export interface MigrationReport {
   /** Names of the files that were applied now, in order. */
@@ -23,9 +21,6 @@ export interface MigrateOptions {
   readonly applicationLogin?: { readonly name: string; readonly password?: string }
 }
 
-/** Where the SQL files stand: beside this module, in the sources as in what is published. */
-const MIGRATIONS_DIRECTORY = join(import.meta.dirname, 'migrations')
-
 /** Any number will do, as long as every version of the product takes the same. */
 const ADVISORY_LOCK = 4_207_310_001
 
@@ -36,9 +31,7 @@ const ROLE_ATTEMPTS = 20
  * @throws NomalyError `conflict` when an applied file was changed, or the database is of a newer version.
  */
 export async function migrate(options: MigrateOptions): Promise<MigrationReport> {
-  const client = new pg.Client({ connectionString: options.adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(options.adminUrl, { application_name: 'nomaly migrate' })
   try {
     const version = await requireVersion(client)
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])
@@ -145,8 +138,7 @@ async function createSchemas(client: pg.Client): Promise<void> {
 
 /** Applies what is new of one set, as the owner, and remembers the checksum of each file. */
 async function applySet(client: pg.Client, set: MigrationSet | 'foundation'): Promise<string[]> {
-  const directory = join(MIGRATIONS_DIRECTORY, set)
-  const checksums = await readChecksums(directory)
+  const checksums = await readChecksums(set)
   await client.query('set role nomaly_owner')
   await client.query(
     `create table if not exists nomaly.migration_checksums
@@ -155,7 +147,7 @@ async function applySet(client: pg.Client, set: MigrationSet | 'foundation'): Pr
   await verifyChecksums(client, set, checksums)
   const migrations = await runner({
     dbClient: client,
-    dir: directory,
+    dir: migrationFolder(set),
     direction: 'up',
     migrationsTable: historyTable(set),
     migrationsSchema: 'nomaly',
@@ -167,15 +159,6 @@ async function applySet(client: pg.Client, set: MigrationSet | 'foundation'): Pr
   // Not where something failed: the connection ends then, and this would hide why.
   await client.query('reset role')
   return migrations.map(({ name }) => `${set}/${name}`)
-}
-
-async function readChecksums(directory: string): Promise<Map<string, string>> {
-  const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).toSorted()
-  const entries = files.map(async (file) => {
-    const text = await readFile(join(directory, file))
-    return [file.replace(/\.sql$/, ''), createHash('sha256').update(text).digest('hex')] as const
-  })
-  return new Map(await Promise.all(entries))
 }
 
 /** Of every file that was applied: also of those whose checksum a killed process had no time to write. */

@@ -38,7 +38,7 @@ export function bucketStatement(
   without: readonly OptionalAggregate[],
 ): string {
   const key = keyOf(groups)
-  const raw: string[] = []
+  const raw: RawPoints[] = []
   const lasts: string[] = []
   /** Roll-ups: (key, series_id, start, count, non_finite, sum, sum_squares, min, max, last, last_time). */
   const parts: string[] = []
@@ -46,18 +46,30 @@ export function bucketStatement(
     const late = plan.late.ids.length === 0 ? undefined : lateTables(plan)
     const points = relations.points(plan.retention)
     const ofRaw = plan.segments.filter(({ source }) => source === 'raw')
-    for (const segment of ofRaw)
-      raw.push(
-        isLookedUp(plan, groups)
-          ? `select o.number, p.series_id, p.time, p.value from ${members(plan.ids, groups!)} cross join lateral (
-              select series_id, time, value from ${points} where series_id = o.id and ${within('time', segment)} offset 0) p`
-          : `select ${key('p.series_id').number}, p.series_id, p.time, p.value from ${points} p ${key('p.series_id').join}
-              where p.series_id ${among(plan.ids)} and ${within('p.time', segment)}`,
-      )
+    for (const segment of ofRaw) {
+      const condition = within('time', segment)
+      if (isLookedUp(plan, groups))
+        raw.push({
+          range: segment,
+          each: {
+            members: members(plan.ids, groups!),
+            text: `select series_id, time, value from ${points} where series_id = o.id and ${condition}`,
+          },
+        })
+      else
+        raw.push({
+          range: segment,
+          text: `select ${key('p.series_id').number}, p.series_id, p.time, p.value from ${points} p ${key('p.series_id').join}
+            where p.series_id ${among(plan.ids)} and ${within('p.time', segment)}`,
+        })
+    }
     if (late !== undefined)
-      raw.push(`select ${key('l.id').number}, p.series_id, p.time, p.value from ${late.stretches} ${key('l.id').join} cross join lateral (
+      raw.push({
+        range: late.span,
+        text: `select ${key('l.id').number}, p.series_id, p.time, p.value from ${late.stretches} ${key('l.id').join} cross join lateral (
         select series_id, time, value from ${points}
-        where series_id = l.id and time >= l.lower and time < l.upper and ${within('time', late.span)} offset 0) p`)
+        where series_id = l.id and time >= l.lower and time < l.upper and ${within('time', late.span)} offset 0) p`,
+      })
     const spans = [...ofRaw, ...(late === undefined ? [] : [late.span])]
     if (spans.length > 0)
       lasts.push(`select value from ${points} where series_id = b.series_id and time = b.last_time
@@ -72,10 +84,9 @@ export function bucketStatement(
           and ${within('bucket', daily)} offset 0) h
         where l.day >= ${instantLiteral(daily.fromMicros)} and l.day < ${instantLiteral(daily.toMicros)} and not ${isLate('h.bucket')}`)
   }
+  if (groups !== undefined) return groupedStatement(parts, raw, bucket, groups, without)
   const start = bucketStart(bucket, 'time')
-  const found = `(select key, series_id, time, value, ${FINITE} from (${raw.join(' union all ')}) p(key, series_id, time, value)) f`
-  if (groups !== undefined)
-    return groupedStatement(parts, raw.length === 0 ? undefined : { found, start }, without)
+  const found = withFinite(raw.map(textOf).join(' union all '))
   if (raw.length > 0 && relations.lastAggregate !== undefined)
     parts.push(`select series_id, series_id, start, ${ROLLED_UP}
       from (select series_id, ${start} as start, ${AGGREGATES}, ${relations.lastAggregate} as last from ${found} group by 1, 2) b`)
@@ -91,35 +102,82 @@ export function bucketStatement(
   return `select p.series_id, date_part('epoch', p.start), ${put(without, NEWEST)} from ${rows} group by p.series_id, p.start order by 1, 2`
 }
 
+/** Raw points, as (key, series_id, time, value), and the time that they lie in. */
+type RawPoints = { readonly range: MicrosRange } & (
+  | { readonly text: string }
+  /** Series by series: `members` as `o(id, number)`, and the points of `o.id` as (series_id, time, value). */
+  | { readonly each: { readonly members: string; readonly text: string } }
+)
+
+function textOf(points: RawPoints): string {
+  if (!('each' in points)) return points.text
+  const { members: series, text } = points.each
+  return `select o.number, p.series_id, p.time, p.value from ${series} cross join lateral (${text} offset 0) p`
+}
+
+function withFinite(points: string): string {
+  return `(select key, series_id, time, value, ${FINITE} from (${points}) p(key, series_id, time, value)) f`
+}
+
 /**
- * Puts roll-ups and raw points of groups of series together. Points are summed up by group before they meet roll-ups, and not by
- * series: most of what this costs is by the row.
+ * Puts roll-ups and raw points of groups of series together. Every part is summed up by group before it meets the others: most of what
+ * this costs is by the row, and a row of a union costs as much as one that is summed up.
  */
 function groupedStatement(
   rollUps: readonly string[],
-  raw: { readonly found: string; readonly start: string } | undefined,
+  raw: readonly RawPoints[],
+  bucket: BucketWidth,
+  groups: SeriesGroups,
   without: readonly OptionalAggregate[],
 ): string {
   const isWanted = (aggregate: OptionalAggregate): boolean => !without.includes(aggregate)
-  const parts: string[] = []
-  if (rollUps.length > 0)
-    parts.push(`select key, start, count, non_finite, sum, sum_squares, min, max,
-        ${isWanted('last') ? `case when last is not null then array[date_part('epoch', last_time), series_id, last] end` : NO_ARRAY}
-      from (${rollUps.join(' union all ')}) r(${COLUMNS})`)
-  if (raw !== undefined)
-    parts.push(`select key, ${raw.start}, count(finite)::float8, (count(*) - count(finite))::float8, sum(finite),
-        ${isWanted('sumSquares') ? SUM_SQUARES : 'null::float8'}, min(finite), max(finite),
-        ${isWanted('last') ? `max(array[date_part('epoch', time), series_id, value]) filter (where finite is not null)` : NO_ARRAY}
-      from ${raw.found} group by 1, 2`)
+  // What is the same in all rows is not compared in each.
+  const by = (...columns: readonly string[]): string =>
+    columns.length === 0 ? 'having count(*) > 0' : `group by ${columns.join(', ')}`
+  const key = isOneGroup(groups) ? [] : ['key']
+  const number = isOneGroup(groups) ? `${groups.groups[0]}::int4` : 'key'
+  const parts = rollUps.map(
+    (text) => `select ${number}, start, sum(count), sum(non_finite), sum(sum),
+        ${isWanted('sumSquares') ? 'sum(sum_squares)' : 'null::float8'}, min(min), max(max),
+        ${isWanted('last') ? `max(array[date_part('epoch', last_time), series_id, last]) filter (where last is not null)` : NO_ARRAY}
+      from (${text}) r(${COLUMNS}) ${by(...key, 'start')}`,
+  )
+  const sums = `count(finite)::float8 as count, (count(*) - count(finite))::float8 as non_finite, sum(finite) as sum,
+    ${isWanted('sumSquares') ? SUM_SQUARES : 'null::float8'} as sum_squares, min(finite) as min, max(finite) as max,
+    ${isWanted('last') ? `max(array[date_part('epoch', time), series_id, value]) filter (where finite is not null)` : NO_ARRAY} as newest`
+  for (const points of raw) {
+    const only = onlyBucket(bucket, points.range)
+    if (only !== undefined && 'each' in points)
+      parts.push(`select ${isOneGroup(groups) ? number : 'o.number'}, ${only}, sum(a.count), sum(a.non_finite), sum(a.sum), sum(a.sum_squares),
+          min(a.min), max(a.max), max(a.newest)
+        from ${points.each.members} cross join lateral (
+          select ${sums} from (select *, ${FINITE} from (${points.each.text}) p) f having count(*) > 0) a
+        ${by(...(isOneGroup(groups) ? [] : ['o.number']))}`)
+    else
+      parts.push(
+        `select ${number}, ${only ?? bucketStart(bucket, 'time')}, ${sums} from ${withFinite(textOf(points))} ${by(...key, ...(only === undefined ? ['2'] : []))}`,
+      )
+  }
   return `select p.key, date_part('epoch', p.start), ${put(without, '(max(p.newest))[3]')}
     from (${parts.join(' union all ')}) p(key, start, count, non_finite, sum, sum_squares, min, max, newest) group by p.key, p.start order by 1, 2`
+}
+
+/** The start of the bucket that all of a range lies in, where it lies in one. */
+function onlyBucket(bucket: BucketWidth, { fromMicros, toMicros }: MicrosRange): string | undefined {
+  if (!('seconds' in bucket)) return undefined
+  const width = bucket.seconds * 1_000_000
+  const start = fromMicros - (fromMicros % width)
+  return toMicros <= start + width ? instantLiteral(start) : undefined
+}
+
+function isOneGroup({ groups }: SeriesGroups): boolean {
+  return groups.every((group) => group === groups[0])
 }
 
 /** What parts are put together by: their series; one number, which costs nothing; or that of their group, which is joined to a series. */
 function keyOf(groups: SeriesGroups | undefined): (series: string) => { number: string; join: string } {
   if (groups === undefined) return (series) => ({ number: series, join: '' })
-  const [only] = groups.groups
-  if (groups.groups.every((group) => group === only)) return () => ({ number: `${only}::int4`, join: '' })
+  if (isOneGroup(groups)) return () => ({ number: `${groups.groups[0]}::int4`, join: '' })
   const table = `unnest(${int4Literal(groups.ids)}, ${int4Literal(groups.groups)}) g(id, number)`
   return (series) => ({ number: 'g.number', join: `join ${table} on g.id = ${series}` })
 }

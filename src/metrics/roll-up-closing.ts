@@ -13,9 +13,6 @@ import {
 } from './roll-up-ledger.ts'
 import { awaitAllWriters } from './source-lock.ts'
 
-/** How long after its end an hour is closed: what comes later than that is worked off as late. */
-const GRACE_MICROS = HOUR_MICROS
-
 /** Up to so much is closed by marking all series that are not over; beyond that it is looked up where points are. */
 const MOST_UNSEEN_MICROS = 2 * DAY_MICROS
 
@@ -39,9 +36,9 @@ export interface Closing {
   ) => Promise<number | undefined>
 }
 
-/** The hour up to which everything may be closed at a time, in epoch microseconds. */
+/** The hour up to which everything may be closed at a time, in epoch microseconds: what has ended, since what comes later is marked anyway. */
 export function closableUntil(nowMs: number): number {
-  const micros = nowMs * 1000 - GRACE_MICROS
+  const micros = nowMs * 1000
   return Math.max(0, micros - (micros % HOUR_MICROS))
 }
 

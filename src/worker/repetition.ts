@@ -8,10 +8,16 @@ export interface Repetition {
   stop(): Promise<void>
 }
 
-/** Repeats work: at once, then `intervalMs` after each round, with a tenth of chance so that processes spread. Errors are logged. */
+/** The longest pause that a long round brings. */
+const LONGEST_REST_MS = 300_000
+
+/**
+ * Repeats work: at once, then `intervalMs` after each round, with a tenth of chance so that processes spread; later where the round took long
+ * and work may only take a `share` of the time. Errors are logged.
+ */
 export function repeat(
   name: string,
-  intervalMs: number,
+  { intervalMs, share = 1 }: { readonly intervalMs: number; readonly share?: number },
   work: () => Promise<unknown>,
   logger: Logger,
 ): Repetition {
@@ -21,6 +27,7 @@ export function repeat(
   let isStopped = false
 
   const run = async (): Promise<void> => {
+    const startedAt = performance.now()
     do {
       again = false
       try {
@@ -30,7 +37,9 @@ export function repeat(
       }
     } while (again && !isStopped)
     round = undefined
-    if (!isStopped) timer = setTimeout(start, intervalMs * (0.95 + 0.1 * Math.random())).unref()
+    const restMs = (performance.now() - startedAt) * (1 / share - 1)
+    const pauseMs = Math.max(intervalMs, Math.min(restMs, LONGEST_REST_MS))
+    if (!isStopped) timer = setTimeout(start, pauseMs * (0.95 + 0.1 * Math.random())).unref()
   }
   const start = (): void => {
     clearTimeout(timer)

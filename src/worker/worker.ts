@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { withPurpose } from '../database/purpose.ts'
 import { WorkerPresence } from '../jobs/worker-presence.ts'
 import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
 import { pruneIdempotencyKeys } from '../limits/idempotency-keys.ts'
@@ -27,8 +28,23 @@ export interface WorkerOptions {
   readonly metrics: ProcessMetrics
 }
 
+/** What comes round and may wait: it has a small share of the connections for itself. */
+const MAINTENANCE: ReadonlySet<string> = new Set([
+  'abandoned backfills',
+  'partitions',
+  'roll-ups',
+  'prune',
+  'prune idempotency keys',
+  'prune sessions',
+  'prune metrics',
+  'reconcile',
+])
+
 /** Points of one dataset that arrive within this time are one piece of work. */
 const GATHER_MS = 50
+
+/** How much of the time roll-ups may be computed. */
+const ROLL_UP_SHARE = 0.2
 
 /** Does the tasks of the queue, and what comes round by the clock. Any number of workers on any number of machines. */
 export class Worker implements AsyncDisposable {
@@ -82,8 +98,15 @@ export class Worker implements AsyncDisposable {
     for (const name of Object.keys(handlers) as TaskName[])
       await store.queue.work(name, concurrency, this.#measured(name, handlers[name] as TaskHandler<TaskName>))
 
-    const every = (name: string, intervalMs: number, work: () => Promise<unknown>): Repetition => {
-      const repetition = repeat(name, intervalMs, work, logger)
+    const every = (
+      name: string,
+      intervalMs: number,
+      work: () => Promise<unknown>,
+      share?: number,
+    ): Repetition => {
+      const budget = MAINTENANCE.has(name) ? 'maintenance' : 'work'
+      const pace = { intervalMs, ...(share === undefined ? {} : { share }) }
+      const repetition = repeat(name, pace, () => withPurpose({ budget, label: name }, work), logger)
       this.#repetitions.push(repetition)
       return repetition
     }
@@ -103,7 +126,13 @@ export class Worker implements AsyncDisposable {
     every('streams', 30_000, () => wakeAllStreams(store))
     every('partitions', 3_600_000, () => store.metrics.maintain(new Date()))
     // Hours that ended, and points that came late: until they are rolled up they are answered from raw, right but slowly.
-    every('roll-ups', 15_000, () => this.#untilStopped((signal) => store.metrics.rollUp(new Date(), signal)))
+    // Points of the hour that has just ended still trickle in, and each round that meets some computes that hour again.
+    every(
+      'roll-ups',
+      15_000,
+      () => this.#untilStopped((signal) => store.metrics.rollUp(new Date(), signal)),
+      ROLL_UP_SHARE,
+    )
     every('prune', 3_600_000, () =>
       pruneHistory(store.database, store.liveSettings.values.eventRetentionHours),
     )
@@ -147,7 +176,9 @@ export class Worker implements AsyncDisposable {
     if (this.#gathering.has(key)) return
     const wake = (): void => {
       this.#gathering.delete(key)
-      const waking = wakeStreamsOf(this.#options.store, { tenantId }, datasetId)
+      const waking = withPurpose({ budget: 'work', label: 'wake streams' }, () =>
+        wakeStreamsOf(this.#options.store, { tenantId }, datasetId),
+      )
         .catch((error) => this.#options.logger.warn({ err: error }, 'streaming jobs were not woken'))
         .finally(() => this.#waking.delete(waking))
       this.#waking.add(waking)
@@ -160,7 +191,9 @@ export class Worker implements AsyncDisposable {
     return async (payload, signal) => {
       const end = metrics.taskSeconds.startTimer({ task: name })
       try {
-        await handler(payload, AbortSignal.any([signal, this.#stopping.signal]))
+        await withPurpose({ budget: 'work', label: name }, () =>
+          handler(payload, AbortSignal.any([signal, this.#stopping.signal])),
+        )
         end({ outcome: 'done' })
       } catch (error) {
         end({ outcome: 'failed' })
@@ -181,6 +214,6 @@ async function hasOutbox(database: Store['database']): Promise<boolean> {
 
 /** How many tasks of each of the two queues that read points may be at work, so that each gets all the connections it needs. */
 function roomForTasks({ database, metricsDatabase, hasMetricsApart }: Store): number {
-  if (!hasMetricsApart) return Math.floor((database.poolUse.max - 2) / 4)
-  return Math.floor((Math.min(database.poolUse.max, metricsDatabase.poolUse.max) - 2) / 2)
+  if (!hasMetricsApart) return Math.floor(database.roomFor('work') / 4)
+  return Math.floor(Math.min(database.roomFor('work'), metricsDatabase.roomFor('work')) / 2)
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
 import type { BucketGroup, BucketWidth } from '../../src/metrics/metric-query.ts'
@@ -36,7 +37,8 @@ export function checkForgetting(check: Check, takeYear: () => number): void {
     expect([await count(kept.id), await count(dropped.id)]).toEqual([144, 0])
     const laterMs = nowMs + 10 * DAY_MS
     fixture.setNow(laterMs)
-    await engine.maintain(new Date(laterMs))
+    // What is in use is left for the next time; so may one be that the server is just vacuuming.
+    while ((await engine.maintain(new Date(laterMs))).partitionsDropped === 0) await sleep(100)
     const ids = (await engine.listSeries(scope, { sourceId: kept.id })).map(({ id }) => id)
     const points = await Array.fromAsync(engine.scan(scope, ids, ALWAYS))
     expect(await count(kept.id)).toBe(points.reduce((sum, { timesMs }) => sum + timesMs.length, 0))

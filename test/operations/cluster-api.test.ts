@@ -15,7 +15,7 @@ let key: string
 let authority: string
 
 beforeAll(async () => {
-  cluster = await DatabaseCluster.start({ redis: true })
+  cluster = await DatabaseCluster.start({ redis: true, pooler: true })
   authority = await readFile(cluster.authorityFile, 'utf8')
   apis = await Promise.all(cluster.plan.apis.map((member) => clusterApi(member)))
   // The first makes the first tenant.

@@ -26,8 +26,8 @@ import {
 const run = promisify(execFile)
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
-/** Written already for replicas, direct connections and drills, and passed over by a version that does not read them. */
-const ARRIVING = ['DATABASE_REPLICA_URLS_FILE', 'DIRECT_DATABASE_URL_FILE', 'NOMALY_PATRONI_URLS_FILE']
+/** Written already for replicas and drills, and passed over by a version that does not read them. */
+const ARRIVING = ['DATABASE_REPLICA_URLS_FILE', 'NOMALY_PATRONI_URLS_FILE']
 
 interface PatroniFile {
   readonly bootstrap: { readonly dcs: Readonly<Record<string, unknown>> }
@@ -109,7 +109,7 @@ test('never lose waits for a standby and stops without one; never stop says what
     synchronous_mode: true,
     synchronous_mode_strict: true,
     failsafe_mode: true,
-    postgresql: { parameters: { synchronous_commit: 'on', wal_retrieve_retry_interval: '500ms' } },
+    postgresql: { parameters: { synchronous_commit: 'on', wal_retrieve_retry_interval: '100ms' } },
   })
   const fast = await deploy(SYSTEMD, { preset: 'never-stop', timing: 'fast', maxLagBytes: 2 * 1_048_576 })
   expect(dynamicOf(fast)).toMatchObject({

@@ -1,4 +1,13 @@
 import type { MetricBucket } from '../../src/metrics/metric-query.ts'
+import type { PointBatch, SeriesKey } from '../../src/metrics/metrics-engine.ts'
+
+/** How many write side by side. */
+export const LANES = 4
+/** Those of the lanes, and one that all of them write to. */
+const KEYS: readonly SeriesKey[] = Array.from({ length: LANES + 1 }, (_, n) => ({
+  metric: 'm',
+  tags: { n: `${n}` },
+}))
 
 /** Second 0 of the points, in epoch milliseconds. */
 export const START_MS = Date.UTC(2026, 5, 1)
@@ -90,4 +99,23 @@ export function maxKey(points: ReadonlyMap<number, number>): number {
 
 export function stretchesOf({ own, others }: Append): readonly Stretch[] {
   return [own, ...others]
+}
+
+/** The points of an append, as an engine takes them. */
+export function batchOf(source: PointBatch['source'], one: Append): PointBatch {
+  const stretches = stretchesOf(one)
+  const length = stretches.reduce((sum, { from, to }) => sum + to - from, 0)
+  const columns = {
+    series: new Uint32Array(length),
+    timesMs: new Float64Array(length),
+    values: new Float64Array(length),
+  }
+  let i = 0
+  for (const { series, from, to } of stretches)
+    for (let second = from; second < to; second++, i++) {
+      columns.series[i] = series
+      columns.timesMs[i] = START_MS + second * 1000
+      columns.values[i] = valueOf(series, second)
+    }
+  return { source, keys: KEYS, ...columns }
 }

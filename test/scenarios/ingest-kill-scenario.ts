@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { QueryPlan } from '../../src/metrics/metric-query.ts'
-import type { PointBatch, SeriesKey } from '../../src/metrics/metrics-engine.ts'
 import { uniform } from '../support/random.ts'
 import {
   type Append,
+  batchOf,
   bucketsOf,
   countOf,
   differences,
+  LANES,
   maxKey,
   missing,
   MOST_LISTED,
@@ -34,7 +35,6 @@ export interface IngestPlan {
 
 type Lane = readonly Append[]
 
-const LANES = 4
 /** Of each lane; what the kill leaves unsent is no part of the run. */
 const APPENDS = 12
 /** TimescaleDB does not count rows, only what it has read of them: up to a buffer more than it has taken. */
@@ -43,11 +43,6 @@ const READ_AHEAD_BYTES = 65_536
 const ROW_BYTES = 34
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
-/** Those of the lanes, and one that all of them write to. */
-const KEYS: readonly SeriesKey[] = Array.from({ length: LANES + 1 }, (_, n) => ({
-  metric: 'm',
-  tags: { n: `${n}` },
-}))
 
 /** A plan drawn from a seed. */
 export function ingestPlanOf(seed: number): IngestPlan {
@@ -113,7 +108,7 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
   const source = { kind: 'dataset', id: randomUUID(), retention: 'forever' } as const
   const sent = new Set<Append>()
   const acknowledged = new Set<Append>()
-  const append = (one: Append) => engine.append(scope, toBatch(source, one))
+  const append = (one: Append) => engine.append(scope, batchOf(source, one))
   const sending = plan.lanes.map(async (lane) => {
     for (const one of lane) {
       sent.add(one)
@@ -284,22 +279,4 @@ async function answersOf(
     sources.push(...segments.map((one) => `${seconds} ${one.source} ${one.reason}`))
   }
   return { answers, sources }
-}
-
-function toBatch(source: PointBatch['source'], one: Append): PointBatch {
-  const stretches = stretchesOf(one)
-  const length = stretches.reduce((sum, { from, to }) => sum + to - from, 0)
-  const columns = {
-    series: new Uint32Array(length),
-    timesMs: new Float64Array(length),
-    values: new Float64Array(length),
-  }
-  let i = 0
-  for (const { series, from, to } of stretches)
-    for (let second = from; second < to; second++, i++) {
-      columns.series[i] = series
-      columns.timesMs[i] = START_MS + second * 1000
-      columns.values[i] = valueOf(series, second)
-    }
-  return { source, keys: KEYS, ...columns }
 }

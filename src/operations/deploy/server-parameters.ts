@@ -1,7 +1,7 @@
 import type { Cluster } from './cluster.ts'
 
-/** Connections that each API or worker process may have open: its pool with what overflows, the queue, LISTEN, presence. */
-const CONNECTIONS_PER_PROCESS = 56
+/** Connections that each API or worker may have open: 20 kept, 30 that overflow, and five for listening, the queue and presence. */
+const CONNECTIONS_PER_PROCESS = 55
 /** Patroni, backups, an operator, and the old sessions of a process that has just been restarted. */
 const SPARE_CONNECTIONS = 32
 
@@ -30,11 +30,12 @@ export function serverParameters(cluster: Cluster): [name: string, value: string
     ['max_wal_size', '2GB'],
     ['max_wal_senders', '10'],
     ['max_replication_slots', '10'],
-    ['wal_keep_size', '256MB'],
+    // Without slots: a standby that was away for more than this is copied anew, which Patroni does by itself.
+    ['wal_keep_size', '2GB'],
     // A standby that stays away is copied anew, rather than filling the leader's disk.
     ['max_slot_wal_keep_size', '10GB'],
-    // With the default of 5 s a promotion can take that much longer.
-    ['wal_retrieve_retry_interval', '500ms'],
+    // A promotion waits for the end of this pause, and so do the standbys that then look for the new leader.
+    ['wal_retrieve_retry_interval', '100ms'],
     // A standby whose leader is gone without a word notices after this.
     ['wal_receiver_timeout', '10s'],
     ['wal_sender_timeout', '10s'],
