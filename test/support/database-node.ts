@@ -44,6 +44,23 @@ export class DatabaseNode {
     await killIn(this.folder)
   }
 
+  /**
+   * Cuts replication from it, and kills it before its Patroni notices: that would write into etcd that no standby is synchronous any more, and
+   * then nobody may take over.
+   */
+  async cutAndKill(): Promise<void> {
+    const pids = await processesIn(this.folder)
+    this.link.goAway()
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // A backend that ended by itself meanwhile.
+      }
+    }
+    await this.kill()
+  }
+
   /** Stops all of them in place. */
   async freeze(): Promise<void> {
     for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGSTOP')
