@@ -138,6 +138,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'where points are kept: show, or move to the other engine',
     load: async () => (await import('./commands/metrics.ts')).registerMetrics,
   },
+  deploy: {
+    group: ADMINISTER,
+    summary: 'write what a highly available installation needs: compose, systemd',
+    load: async () => (await import('./commands/deploy.ts')).registerDeploy,
+  },
   doctor: {
     group: ADMINISTER,
     summary: 'look for what is wrong, or will be, and say what to do',
