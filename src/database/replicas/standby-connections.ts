@@ -1,0 +1,89 @@
+import type pg from 'pg'
+import type { Admission } from './admission.ts'
+import { parseLsn, replayedBy, type WalPoint } from './lsn.ts'
+import { breakConnection, type ProbeConnection } from './probe-connection.ts'
+import type { ReadGate } from './read-gate.ts'
+import type { StandbyServer } from './replica-set.ts'
+import type { StandbyState } from './standby.ts'
+
+/** Tells one run of a server from every other one, wherever it runs. */
+const RUN = 'extract(epoch from pg_postmaster_start_time())::text'
+
+/**
+ * The timeline is known for certain from what is received; who may not see that (it takes `pg_read_all_stats`) learns it from the control file,
+ * which a standby brings up to date some minutes after a failover.
+ */
+const STANDBY_QUERY = `select ${RUN} as run, pg_is_in_recovery() as "isRecovering",
+  coalesce(pg_last_wal_replay_lsn(), '0/0')::text as lsn,
+  (select system_identifier::text from pg_control_system()) as "systemId",
+  greatest((select timeline_id from pg_control_checkpoint()), (select min_recovery_end_timeline from pg_control_recovery()),
+    (select received_tli from pg_stat_wal_receiver)) as timeline`
+
+const PRIMARY_QUERY = `select pg_current_wal_insert_lsn()::text as lsn,
+  substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline,
+  (select system_identifier::text from pg_control_system()) as "systemId"`
+
+interface StandbyRow extends Omit<StandbyState, 'lsn'> {
+  readonly lsn: string
+}
+
+/** Asks a server that must be the primary where it stands. */
+export async function askPrimary(probe: ProbeConnection): Promise<WalPoint> {
+  const { lsn, timeline, systemId } = await probe.ask<{ lsn: string; timeline: string; systemId: string }>(
+    PRIMARY_QUERY,
+  )
+  return { systemId, timeline: Number.parseInt(timeline, 16), lsn: replayedBy(parseLsn(lsn)) }
+}
+
+/** The connections to one standby: a pool `D` for reads, and one on which it is asked how far it is. */
+export class StandbyConnections<D extends AsyncDisposable> implements StandbyServer, AsyncDisposable {
+  readonly name: string
+  readonly database: D
+  readonly #probe: ProbeConnection
+  readonly #inUse = new Set<pg.ClientBase>()
+
+  constructor(name: string, database: D, probe: ProbeConnection) {
+    this.name = name
+    this.database = database
+    this.#probe = probe
+  }
+
+  async ask(): Promise<StandbyState> {
+    return toState(await this.#probe.ask<StandbyRow & pg.QueryResultRow>(STANDBY_QUERY))
+  }
+
+  /** What a read on a connection of the pool is made under, until it is admitted. */
+  gate(admission: Admission): ReadGate {
+    return {
+      check: {
+        statement: `select ${RUN}`,
+        onRows: (rows) => admission.admit(String(rows[0]![0])),
+      },
+      around: async (client, read) => {
+        this.#inUse.add(client)
+        try {
+          if (admission.asksFirst) {
+            const { rows } = await client.query<StandbyRow & pg.QueryResultRow>(STANDBY_QUERY)
+            admission.found(toState(rows[0]!))
+          }
+          return await read()
+        } finally {
+          this.#inUse.delete(client)
+        }
+      },
+    }
+  }
+
+  abandon(): void {
+    for (const client of this.#inUse) breakConnection(client)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#probe[Symbol.asyncDispose]()
+    await this.database[Symbol.asyncDispose]()
+  }
+}
+
+function toState({ lsn, ...row }: StandbyRow): StandbyState {
+  return { ...row, lsn: parseLsn(lsn) }
+}
