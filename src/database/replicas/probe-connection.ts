@@ -44,6 +44,8 @@ export class ProbeConnection implements AsyncDisposable {
     client.on('error', () => {})
     try {
       await client.connect()
+      // The login itself has no rights.
+      await client.query('set role nomaly_system')
     } catch (error) {
       breakConnection(client)
       throw error

@@ -3,21 +3,24 @@ import type { Admission } from './admission.ts'
 import { parseLsn, replayedBy, type WalPoint } from './lsn.ts'
 import { breakConnection, type ProbeConnection } from './probe-connection.ts'
 import type { ReadGate } from './read-gate.ts'
+import { HAS_RECEIVED_TIMELINE } from './received-timeline.ts'
 import type { StandbyServer } from './replica-set.ts'
 import type { StandbyState } from './standby.ts'
 
 /** Tells one run of a server from every other one, wherever it runs. */
 const RUN = 'extract(epoch from pg_postmaster_start_time())::text'
 
-/**
- * The timeline is known for certain from what is received; who may not see that (it takes `pg_read_all_stats`) learns it from the control file,
- * which a standby brings up to date some minutes after a failover.
- */
-const STANDBY_QUERY = `select ${RUN} as run, pg_is_in_recovery() as "isRecovering",
-  coalesce(pg_last_wal_replay_lsn(), '0/0')::text as lsn,
-  (select system_identifier::text from pg_control_system()) as "systemId",
-  greatest((select timeline_id from pg_control_checkpoint()), (select min_recovery_end_timeline from pg_control_recovery()),
-    (select received_tli from pg_stat_wal_receiver)) as timeline`
+/** From the control file, which a standby brings up to date some minutes after a failover. */
+const NOTED_TIMELINES = `(select timeline_id from pg_control_checkpoint()), (select min_recovery_end_timeline from pg_control_recovery())`
+
+/** What a standby receives it has found to continue what it has replayed: its timeline is that one, or one that led there. */
+function standbyQuery(hasReceivedTimeline: boolean): string {
+  const received = hasReceivedTimeline ? 'nomaly.received_timeline()' : 'null'
+  return `select ${RUN} as run, pg_is_in_recovery() as "isRecovering",
+    coalesce(pg_last_wal_replay_lsn(), '0/0')::text as lsn,
+    (select system_identifier::text from pg_control_system()) as "systemId",
+    greatest(${NOTED_TIMELINES}, ${received}) as timeline`
+}
 
 const PRIMARY_QUERY = `select pg_current_wal_insert_lsn()::text as lsn,
   substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline,
@@ -41,6 +44,7 @@ export class StandbyConnections<D extends AsyncDisposable> implements StandbySer
   readonly database: D
   readonly #probe: ProbeConnection
   readonly #inUse = new Set<pg.ClientBase>()
+  #hasReceivedTimeline = false
 
   constructor(name: string, database: D, probe: ProbeConnection) {
     this.name = name
@@ -49,7 +53,9 @@ export class StandbyConnections<D extends AsyncDisposable> implements StandbySer
   }
 
   async ask(): Promise<StandbyState> {
-    return toState(await this.#probe.ask<StandbyRow & pg.QueryResultRow>(STANDBY_QUERY))
+    this.#hasReceivedTimeline ||= (await this.#probe.ask<{ has: boolean }>(HAS_RECEIVED_TIMELINE)).has
+    const query = standbyQuery(this.#hasReceivedTimeline)
+    return toState(await this.#probe.ask<StandbyRow & pg.QueryResultRow>(query))
   }
 
   /** What a read on a connection of the pool is made under, until it is admitted. */
@@ -63,7 +69,7 @@ export class StandbyConnections<D extends AsyncDisposable> implements StandbySer
         this.#inUse.add(client)
         try {
           if (admission.asksFirst) {
-            const { rows } = await client.query<StandbyRow & pg.QueryResultRow>(STANDBY_QUERY)
+            const { rows } = await client.query<StandbyRow & pg.QueryResultRow>(standbyQuery(false))
             admission.found(toState(rows[0]!))
           }
           return await read()
