@@ -37,3 +37,10 @@ export function isSameHistory(
 ): boolean {
   return a.systemId === b.systemId && a.timeline === b.timeline
 }
+
+/** The later of two points, of which the second may be missing; `undefined` where they are not of one history. */
+export function latestPoint(a: WalPoint | undefined, b: WalPoint | undefined): WalPoint | undefined {
+  if (a === undefined || b === undefined) return a
+  if (!isSameHistory(a, b)) return undefined
+  return a.lsn >= b.lsn ? a : b
+}

@@ -31,11 +31,11 @@ export function openReplicas<D extends AsyncDisposable>(
   const { replicas, log } = options
   if (replicas === undefined || replicas.urls.length === 0) return undefined
   const applicationName = `${options.applicationName} probe`
-  const primary = new ProbeConnection(options.url, applicationName)
+  const primary = new ProbeConnection(options.url, applicationName, 'primary')
   const standbys = replicas.urls.map((url) => {
     const name = nameOf(url)
     const pool = openPool(standbyOptions(options, url, name))
-    return new StandbyConnections(name, pool, new ProbeConnection(url, applicationName))
+    return new StandbyConnections(name, pool, new ProbeConnection(url, applicationName, 'any'))
   })
   const set = new ReplicaSet({
     ...replicas,
@@ -59,6 +59,8 @@ function standbyOptions(options: DatabaseOptions, url: string, name: string): Da
   // What is asked anew each time, such as how long statements may take, must stay so.
   return Object.assign(Object.create(options) as DatabaseOptions, {
     url,
+    server: 'any',
+    directUrl: undefined,
     label: { ...label, name: `standby ${name}` },
     acquireTimeoutMs: Math.min(acquireTimeoutMs, STANDBY_ACQUIRE_MS),
     replicas: undefined,

@@ -1,4 +1,5 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { PrimaryFinder } from '../primary-finder.ts'
 
 /** How long a server may take to say where it stands. */
 const ANSWER_TIMEOUT_MS = 1_000
@@ -7,12 +8,14 @@ const CONNECT_TIMEOUT_MS = 2_000
 /** A connection of its own on which a server is asked about itself, so that no pool that is used up keeps it from answering. Made anew when it breaks. */
 export class ProbeConnection implements AsyncDisposable {
   readonly #options: pg.ClientConfig
+  readonly #finder: PrimaryFinder
   #client: pg.Client | undefined
   #isOver = false
 
-  constructor(url: string, applicationName: string) {
+  /** @param server whether it must take writes; of several servers in the URL the one that does is found. */
+  constructor(url: string, applicationName: string, server: 'primary' | 'any') {
+    this.#finder = new PrimaryFinder(url, server)
     this.#options = {
-      connectionString: url,
       application_name: applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: ANSWER_TIMEOUT_MS,
@@ -39,11 +42,10 @@ export class ProbeConnection implements AsyncDisposable {
   }
 
   async #connect(): Promise<pg.Client> {
-    const client = new pg.Client(this.#options)
+    const client = await this.#finder.connect(this.#options, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
     // What breaks while nobody asks is noticed by the next who does.
     client.on('error', () => {})
     try {
-      await client.connect()
       // The login itself has no rights.
       await client.query('set role nomaly_system')
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { Freshness, Position } from '../position.ts'
 import { type Admission, admitWhere } from './admission.ts'
-import { isSameHistory, toWalPoint, type WalPoint } from './lsn.ts'
+import { isSameHistory, latestPoint, toWalPoint, type WalPoint } from './lsn.ts'
 import { PrimaryHistory } from './primary-history.ts'
 import { ABSENCES, type Absence, Standby, type StandbyState } from './standby.ts'
 import { isAway, isStandbyFault, NotProven } from './standby-faults.ts'
@@ -118,12 +118,13 @@ export class ReplicaSet<S extends StandbyServer> implements AsyncDisposable {
     if (after.length === 0) return maxLagMs > 0 ? { maxLagMs } : 'latest'
     const position = after.find(({ systemId }) => systemId === newest.systemId)
     if (position === undefined) return 'latest'
-    const point = toWalPoint(position)
-    if (!isSameHistory(point, newest)) return 'latest'
-    if (maxLagMs <= 0) return { after: position }
-    const since = this.#history.since(this.#options.now() - maxLagMs)
-    if (since === undefined) return 'latest'
-    return point.lsn >= since.lsn ? { after: position } : { maxLagMs }
+    return maxLagMs > 0 ? { after: position, maxLagMs } : { after: position }
+  }
+
+  /** Whether none of some positions is of the history of the primary, as far as that is known. */
+  isForeign(positions: readonly Position[]): boolean {
+    const { newest } = this.#history
+    return newest !== undefined && !positions.some((position) => isSameHistory(position, newest))
   }
 
   /** Standbys that have not replayed a position are not asked from now on: this process relies on what was committed there. */
@@ -152,15 +153,12 @@ export class ReplicaSet<S extends StandbyServer> implements AsyncDisposable {
   #pointOf(freshness: Freshness): WalPoint | undefined {
     if (freshness === 'latest') return undefined
     const { floor } = this.#history
-    const point =
-      'after' in freshness
-        ? toWalPoint(freshness.after)
-        : freshness.maxLagMs > 0
-          ? this.#history.since(this.#options.now() - freshness.maxLagMs)
-          : undefined
-    const isBelow =
-      point !== undefined && floor !== undefined && isSameHistory(point, floor) && point.lsn < floor.lsn
-    return isBelow ? floor : point
+    const after = 'after' in freshness ? toWalPoint(freshness.after) : undefined
+    if (freshness.maxLagMs === undefined) return latestPoint(after, floor)
+    const since =
+      freshness.maxLagMs > 0 ? this.#history.since(this.#options.now() - freshness.maxLagMs) : undefined
+    // That was after the floor was first set, and may be before it was raised.
+    return since && latestPoint(latestPoint(since, floor), after)
   }
 
   /** Of those that are known to be far enough, the one with the fewest reads; of equals, the one whose turn it is. */

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { NEWEST_LSN } from '../position-query.ts'
 import type { Admission } from './admission.ts'
 import { parseLsn, replayedBy, type WalPoint } from './lsn.ts'
 import { breakConnection, type ProbeConnection } from './probe-connection.ts'
@@ -22,7 +23,7 @@ function standbyQuery(hasReceivedTimeline: boolean): string {
     greatest(${NOTED_TIMELINES}, ${received}) as timeline`
 }
 
-const PRIMARY_QUERY = `select pg_current_wal_insert_lsn()::text as lsn,
+const PRIMARY_QUERY = `select ${NEWEST_LSN} as lsn,
   substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline,
   (select system_identifier::text from pg_control_system()) as "systemId"`
 

@@ -1,3 +1,4 @@
+import { NomalyError } from '../../errors.ts'
 import { isConnectionLoss, sqlState } from '../database-errors.ts'
 
 /**
@@ -27,8 +28,7 @@ export function isAway(error: unknown): boolean {
   return false
 }
 
-/** Whether all connections to it were in use for as long as one waits. */
+/** Whether all connections to it were in use for as long as one waits, or too many waited: the server itself was not asked. */
 function isBusy(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined
-  return cause instanceof Error && /timeout exceeded when trying to connect/.test(cause.message)
+  return error instanceof NomalyError && error.code === 'overloaded' && sqlState(error) === undefined
 }

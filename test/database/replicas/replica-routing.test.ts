@@ -149,6 +149,22 @@ describe('a standby that does not get there', () => {
   })
 })
 
+test('what this process relies on a standby must have replayed to be asked at all', async () => {
+  const [first] = fixture.replicas
+  await first!.pause()
+  try {
+    await increment(database, 13)
+    database.replicas!.require(await database.position())
+    const [paused] = database.replicas!.report
+    expect(paused).toMatchObject({ isInRotation: false, absence: 'behind' })
+    for (let round = 0; round < 10; round++)
+      expect((await look(database, 13, { maxLagMs: 60_000 })).port).not.toBe(first!.port)
+  } finally {
+    await first!.resume()
+  }
+  await untilInRotation(database, 2)
+})
+
 test('reads that a standby cancels for what it replays are answered by the primary', async () => {
   for (const replica of fixture.replicas)
     await replica
