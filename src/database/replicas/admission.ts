@@ -1,5 +1,5 @@
 import type { WalPoint } from './lsn.ts'
-import type { Standby, StandbyState } from './standby.ts'
+import { covers, type Standby, type StandbyState } from './standby.ts'
 import { NotProven } from './standby-faults.ts'
 
 /** What a read on a standby must prove before anything of it counts. */
@@ -12,16 +12,21 @@ export interface Admission {
   admit(run: string): void
 }
 
-/** Admits reads of servers that are known to have replayed a point. */
+/**
+ * Admits reads of servers that were known to have replayed a point before the read began: what is learnt of them while it goes on says nothing of the
+ * snapshot that it has.
+ */
 export function admitWhere(member: Standby, point: WalPoint, asksFirst: boolean): Admission {
+  const runs = asksFirst ? [] : member.runsPast(point)
   return {
     asksFirst,
     found: (state) => {
       member.learnOther(state)
-      if (!state.isRecovering) throw new NotProven()
+      if (!state.isRecovering || !covers(state, point)) throw new NotProven()
+      runs.push(state.run)
     },
     admit: (run) => {
-      if (!member.hasRunReplayed(run, point)) throw new NotProven()
+      if (!runs.includes(run)) throw new NotProven()
     },
   }
 }

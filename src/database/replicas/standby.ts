@@ -95,10 +95,11 @@ export class Standby {
     return this.absence === undefined && covers(this.state!, point)
   }
 
-  /** Whether that is known of the server that made a read, whichever of those at this address it was. */
-  hasRunReplayed(run: string, point: WalPoint): boolean {
-    const known = [this.state, this.#others.get(run)]
-    return known.some((state) => state?.run === run && covers(state, point))
+  /** The runs of servers at this address that are known to have done so. */
+  runsPast(point: WalPoint): string[] {
+    const runs = this.state !== undefined && covers(this.state, point) ? [this.state.run] : []
+    for (const other of this.#others.values()) if (covers(other, point)) runs.push(other.run)
+    return runs
   }
 
   /** Whether waiting so long for it may help. */
@@ -128,7 +129,8 @@ export class Standby {
   }
 }
 
-function covers(state: StandbyState, point: WalPoint): boolean {
+/** Whether a server has replayed all that is before a point. */
+export function covers(state: StandbyState, point: WalPoint): boolean {
   return isSameHistory(state, point) && state.lsn >= point.lsn
 }
 

@@ -23,7 +23,8 @@ describe('where reads are made', () => {
       expect(seen).toMatchObject({ value, onStandby: true })
       ports.set(seen.port, (ports.get(seen.port) ?? 0) + 1)
     }
-    expect([...ports.values()]).toEqual([20, 20])
+    // They take turns, but for those that only one had caught up for.
+    expect(Math.min(...ports.values())).toBeGreaterThan(15)
     expect(await look(database, 1, { maxLagMs: 2_000 })).toMatchObject({ onStandby: true })
     expect(await look(database, 1, { maxLagMs: 0 })).toMatchObject({ onStandby: false })
   })
