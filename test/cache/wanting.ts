@@ -84,7 +84,7 @@ class BoundAlone extends ReadThrough {
   protected override loadFreshness(reading: Reading, flight: LoadFlight): Freshness {
     const { freshness } = reading.wanted
     const isBounded = freshness !== 'latest' && freshness.maxLagMs !== undefined
-    return isBounded ? { maxLagMs: freshness.maxLagMs! / 2 } : super.loadFreshness(reading, flight)
+    return isBounded ? { maxLagMs: freshness.maxLagMs / 2 } : super.loadFreshness(reading, flight)
   }
 }
 

@@ -53,7 +53,7 @@ describe('where reads are made', () => {
       database.read({ ...SYSTEM, freshness: { after: position } }, (connection) =>
         connection.query('update nomaly.counters set value = 0 where id = 4'),
       ),
-    ).rejects.toMatchObject({ code: '25006' })
+    ).rejects.toMatchObject({ cause: { code: '25006' } })
   })
 })
 
