@@ -16,6 +16,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   events: async () => (await import('./events.bench.ts')).events,
   cache: async () => (await import('./cache.bench.ts')).cache,
   pool: async () => (await import('./pool.bench.ts')).pool,
+  replicas: async () => (await import('./replicas.bench.ts')).replicas,
   metrics: async () => (await import('./metrics.bench.ts')).metrics,
 }
 const RESULTS = join(import.meta.dirname, 'results')

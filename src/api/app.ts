@@ -15,6 +15,7 @@ import { registerDashboard } from './plugins/dashboard.ts'
 import { answerBadHttp, answerBadPath } from './plugins/malformed-requests.ts'
 import { registerIdempotency } from './plugins/idempotency.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { registerReadAfter } from './plugins/positions.ts'
 import { registerProblemDetails } from './plugins/problem-details.ts'
 import { registerPurpose } from './plugins/purpose.ts'
 import { noteAttempts, registerAttemptLimits, registerRateLimits } from './plugins/rate-limits.ts'
@@ -114,6 +115,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     },
   })
   const browserCookie = new BrowserCookie(config.publicUrl?.startsWith('https:') === true)
+  registerReadAfter(app, config)
   registerAttemptLimits(app, store, browserCookie)
   registerAuthentication(app, { store, cookie: browserCookie, allowedHosts: options.allowedHosts })
   noteAttempts(app, store, browserCookie)

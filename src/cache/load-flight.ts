@@ -5,7 +5,7 @@ export class LoadFlight {
   /** Of generation and nonces of the floors under which it loads. */
   signature: string
   readonly positions: readonly Position[]
-  /** The value that it brings was the newest there is then. */
+  /** The value that it brings misses nothing from before then. */
   readonly newestAtMs: number
   readonly #abort = new AbortController()
   #landing: Promise<unknown> | undefined

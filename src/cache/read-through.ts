@@ -22,6 +22,8 @@ interface Found {
 }
 
 const ROUNDS = 3
+/** Of how old a value may be, so much it may be when it is loaded; for as long as the rest it serves others too. */
+const LOADED_SHARE = 0.5
 
 /** The cache over any {@link CacheStore}: serves a value only while its floors are exactly the current ones. */
 export class ReadThrough implements Cache {
@@ -70,10 +72,12 @@ export class ReadThrough implements Cache {
   #suffices(entry: LocalEntry, freshness: Freshness): boolean {
     const now = this.options.now()
     if (freshness === 'latest' || entry.expiresAtMs <= now) return false
-    if ('after' in freshness) return covers(entry.positions(), freshness.after)
+    if ('after' in freshness && !covers(entry.positions(), freshness.after)) return false
+    const { maxLagMs } = freshness
     return (
-      now - entry.validatedAtMs <= freshness.maxLagMs ||
-      (freshness.maxLagMs >= this.store.noticeBoundMs && entry.watch?.isCurrent === true)
+      maxLagMs === undefined ||
+      now - entry.validatedAtMs <= maxLagMs ||
+      (maxLagMs >= this.store.noticeBoundMs && entry.watch?.isCurrent === true)
     )
   }
 
@@ -153,10 +157,7 @@ export class ReadThrough implements Cache {
     if (known?.isWanted === true && this.canJoin(known, look, freshness)) return known
     const after = typeof freshness === 'object' && 'after' in freshness ? [freshness.after] : []
     const positions = latestPositions([...look.floors.map((floor) => floor!.position), ...after])
-    // Of floors that do not show every commit, a value that is only new enough for a position says nothing of others.
-    const newestAtMs =
-      this.store.isAuthoritative || after.length === 0 ? lookedAtMs : Number.NEGATIVE_INFINITY
-    const flight = new LoadFlight(signatureOf(look), positions, newestAtMs)
+    const flight = new LoadFlight(signatureOf(look), positions, this.#newestAtMs(freshness, lookedAtMs))
     this.#flights.set(reading.id, flight)
     flight.start(async () => {
       try {
@@ -172,8 +173,17 @@ export class ReadThrough implements Cache {
   protected canJoin(flight: LoadFlight, look: Look, freshness: Freshness): boolean {
     if (this.store.isAuthoritative) return flight.signature === signatureOf(look)
     if (freshness === 'latest') return false
-    if ('after' in freshness) return covers(flight.positions, freshness.after)
-    return this.options.now() - flight.newestAtMs <= freshness.maxLagMs
+    if ('after' in freshness && !covers(flight.positions, freshness.after)) return false
+    const { maxLagMs } = freshness
+    return maxLagMs === undefined || this.options.now() - flight.newestAtMs <= maxLagMs
+  }
+
+  /** Since when a value that is loaded now misses nothing. */
+  #newestAtMs(freshness: Freshness, lookedAtMs: number): number {
+    if (this.store.isAuthoritative || freshness === 'latest') return lookedAtMs
+    // Of floors that do not show every commit, a value that is only new enough for a position says nothing of others.
+    if (freshness.maxLagMs === undefined) return Number.NEGATIVE_INFINITY
+    return lookedAtMs - freshness.maxLagMs * LOADED_SHARE
   }
 
   async #loadAlone(reading: Reading, look: Look, flight: LoadFlight): Promise<unknown> {
@@ -207,9 +217,12 @@ export class ReadThrough implements Cache {
   /** What the database is asked for: nothing that is older than the floors, or than the caller wants. */
   protected loadFreshness({ wanted }: Reading, { positions }: LoadFlight): Freshness {
     const { freshness } = wanted
+    const after = freshnessAfter(positions)
+    if (this.store.isAuthoritative || after === 'latest') return after
     // Floors that do not show every commit say nothing about what is new.
-    if (!this.store.isAuthoritative && (freshness === 'latest' || 'maxLagMs' in freshness)) return 'latest'
-    return freshnessAfter(positions)
+    if (freshness === 'latest') return 'latest'
+    const { maxLagMs } = freshness
+    return maxLagMs === undefined ? after : { ...after, maxLagMs: maxLagMs * LOADED_SHARE }
   }
 
   /**

@@ -26,12 +26,16 @@ const PAGE = 200
 const ATTEMPTS = 4
 /** Longer ones are told to whoever waits, who may have better things to do. */
 const LONGEST_WAIT_SECONDS = 60
+/** What may be answered by standbys where nothing is said. */
+const METRICS = /\/(?:points|buckets|band|export|query)$/
 const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
 /** Talks to the HTTP API of one server. What fails is thrown as `NomalyError` with the server's words and hint. */
 export class ApiClient {
   readonly url: string
   readonly #apiKey: string
+  /** Where its writes stand: metrics that it reads afterwards show them, whichever server answers. Everything else is the latest anyway. */
+  #readAfter: string | undefined
 
   constructor(url: string, apiKey: string) {
     this.url = url.replace(/\/+$/, '')
@@ -135,17 +139,22 @@ export class ApiClient {
       options.data?.bytes ?? (options.body === undefined ? undefined : JSON.stringify(options.body))
     const type = options.data?.type ?? (options.body === undefined ? undefined : 'application/json')
     try {
-      return await fetch(target, {
+      const response = await fetch(target, {
         method,
         headers: {
           authorization: `Bearer ${this.#apiKey}`,
           accept: 'application/json, application/problem+json, text/event-stream',
           ...(type === undefined ? {} : { 'content-type': type }),
+          ...(this.#readAfter === undefined || (method === 'GET' && !METRICS.test(path))
+            ? {}
+            : { 'nomaly-read-after': this.#readAfter }),
           ...options.headers,
         },
         ...(body === undefined ? {} : { body: body as NonNullable<RequestInit['body']> }),
         signal: AbortSignal.any(signals.filter((signal) => signal !== undefined)),
       })
+      this.#readAfter = response.headers.get('nomaly-position') ?? this.#readAfter
+      return response
     } catch (error) {
       throw connectionError(error, this.url, timeoutMs)
     }

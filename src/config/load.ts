@@ -77,6 +77,11 @@ function parse(option: Option<unknown>, value: string): unknown {
     case 'database url':
       parseDatabaseUrl(value)
       return value
+    case 'database urls': {
+      // A comma may also stand between the servers of one URL.
+      const urls = value.split(/\s*,?\s+|,(?=postgres(?:ql)?:\/\/)/).filter((url) => url !== '')
+      return urls.flatMap((url) => parseDatabaseUrl(url).hosts.map((host) => host.url))
+    }
     case 'choice':
       if (!kind.choices.includes(value)) throw new Error(`must be one of ${kind.choices.join(', ')}`)
       return value

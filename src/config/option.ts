@@ -3,6 +3,7 @@ export type OptionKind =
   | { readonly type: 'text' }
   | { readonly type: 'url' }
   | { readonly type: 'database url' }
+  | { readonly type: 'database urls' }
   | { readonly type: 'choice'; readonly choices: readonly string[] }
   | { readonly type: 'integer'; readonly min: number; readonly max: number; readonly unit?: string }
 

@@ -33,6 +33,8 @@ function kindText(kind: OptionKind): string {
       return 'url'
     case 'integer':
       return `${kind.min}–${kind.max} ${kind.unit ?? ''}`.trim()
+    case 'database urls':
+      return 'database urls'
     default:
       return kind.type
   }

@@ -3,6 +3,7 @@ import { LIMIT_OPTIONS } from './limit-options.ts'
 import { databaseUrl, integer, type Option, text } from './option.ts'
 import { POOL_OPTIONS } from './pool-options.ts'
 import { SERVING_OPTIONS } from './serving-options.ts'
+import { REPLICA_OPTIONS } from './replica-options.ts'
 import { SESSION_OPTIONS } from './session-options.ts'
 
 export type { Option, OptionKind } from './option.ts'
@@ -76,6 +77,7 @@ export const CONFIG_OPTIONS = {
     'METRICS_DATABASE_URL',
     'To METRICS_DATABASE_URL what DIRECT_DATABASE_URL is to DATABASE_URL.',
   ),
+  ...REPLICA_OPTIONS,
   redisUrl: {
     env: 'REDIS_URL',
     kind: { type: 'text' },

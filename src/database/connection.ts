@@ -7,16 +7,25 @@ import type { DB as CoreTables } from './core-tables.ts'
 /** The two roles that statements run under: bound by row-level security, and the system's own with explicit policies. */
 export type DatabaseRole = 'nomaly_app' | 'nomaly_system'
 
+/** What goes along with the first statements of a read, and decides whether it may go on. */
+export interface OpeningCheck {
+  readonly statement: string
+  /** Takes its rows, as arrays, before anything else that was answered. What it throws ends the read. */
+  readonly onRows: (rows: unknown[][]) => void
+}
+
 /** One connection inside one transaction. */
 export class Connection {
   readonly #client: pg.PoolClient
   /** What opens the transaction, where that goes out together with the first statements. */
   #opening: readonly string[]
   #phase: 'unopened' | 'open' | 'over'
+  #check: OpeningCheck | undefined
   #kysely: Kysely<CoreTables> | undefined
 
-  constructor(client: pg.PoolClient, opening: readonly string[] = []) {
+  constructor(client: pg.PoolClient, opening: readonly string[] = [], check?: OpeningCheck) {
     this.#client = client
+    this.#check = check
     this.#opening = opening
     this.#phase = opening.length === 0 ? 'open' : 'unopened'
   }
@@ -46,12 +55,17 @@ export class Connection {
   async batch(statements: readonly string[], end?: 'commit'): Promise<unknown[][][]> {
     if (this.#phase === 'over') this.#requirePhase('open')
     const opening = this.#opening
+    const check = this.#check
     this.#opening = []
+    this.#check = undefined
     this.#phase = 'open'
-    const text = [...opening, ...statements, ...(end === undefined ? [] : [end])].join('; ')
+    // Behind what is asked, since the first of that may have to be done before there is a snapshot.
+    const last = [...(check === undefined ? [] : [check.statement]), ...(end === undefined ? [] : [end])]
+    const text = [...opening, ...statements, ...last].join('; ')
     const answered: unknown = await this.#client.query({ text, rowMode: 'array' })
     if (end !== undefined) this.#phase = 'over'
     const results = [answered].flat() as pg.QueryArrayResult<unknown[]>[]
+    check?.onRows(results[opening.length + statements.length]!.rows)
     return results.slice(opening.length, opening.length + statements.length).map(({ rows }) => rows)
   }
 

@@ -3,6 +3,7 @@ import type { DatabaseRole, Isolation } from './connection.ts'
 import type { PoolOptions } from './pool.ts'
 import type { Freshness } from './position.ts'
 import type { Budget } from './purpose.ts'
+import type { ReplicaOptions } from './replicas/open-replicas.ts'
 
 /** Times are asked anew at each statement: they may change while it is in use. */
 export interface DatabaseOptions extends PoolOptions {
@@ -15,6 +16,8 @@ export interface DatabaseOptions extends PoolOptions {
   readonly budget?: Budget
   /** From 0 to 1. */
   readonly random?: () => number
+  /** Standbys that reads may be made on. */
+  readonly replicas?: ReplicaOptions | undefined
 }
 
 export interface TransactionOptions {
@@ -41,4 +44,6 @@ export interface SessionOptions extends TransactionOptions {
 
 export interface ReadOptions extends TransactionOptions {
   readonly freshness: Freshness
+  /** Whether `work` has handed out parts of its answer: a read that fails on a standby is made anew on the primary only where it has not. */
+  readonly isAnswered?: () => boolean
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { cancelQuery } from './cancel-query.ts'
 import { establishCommit } from './commit-outcome.ts'
-import { Connection, openingStatements, type TransactionLimits } from './connection.ts'
+import { Connection, type OpeningCheck, openingStatements, type TransactionLimits } from './connection.ts'
 import type {
   DatabaseOptions,
   ReadOptions,
@@ -22,6 +22,8 @@ import { ConnectionPool, type LeaseRequest, type PoolUse } from './pool.ts'
 import type { Committed, Position } from './position.ts'
 import { POSITION_QUERY, type PositionRow, readSystemId, toPosition } from './position-query.ts'
 import { type Budget, currentPurpose } from './purpose.ts'
+import { openReplicas, type Replicas } from './replicas/open-replicas.ts'
+import { committing, type ReadGate, readOnEither } from './replicas/read-gate.ts'
 import { sendCommit, UnreplicatedCommit } from './send-commit.ts'
 import { heldForTooLong, LostConnection, notReplicated, UncertainCommit } from './transaction-errors.ts'
 import { type RetryReason, withRetries } from './transaction-retries.ts'
@@ -40,11 +42,14 @@ export class Database implements AsyncDisposable {
   readonly #label: DatabaseLabel
   readonly #retries: Record<RetryReason, number> = { collision: 0, loss: 0 }
   #systemId: string | undefined
+  /** The standbys that reads are made on where they are new enough; `undefined` where there are none. */
+  readonly replicas: Replicas<Database> | undefined
 
   constructor(options: DatabaseOptions) {
     this.#options = options
     this.#label = options.label ?? CORE_DATABASE
     this.#pool = new ConnectionPool(options)
+    this.replicas = openReplicas(options, (standby) => new Database(standby))
   }
 
   /** How the pool is used right now. */
@@ -104,16 +109,17 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  /** Runs `work` in one read-only transaction that sees one snapshot throughout. */
+  /** Runs `work` in one read-only transaction that sees one snapshot, on a server where that is no older than asked; once more where a standby fails. */
   async read<T>(options: ReadOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#withClient(options, (client) =>
-      this.#inTransaction(client, 'read only', options, async (connection) => {
-        const value = await work(connection)
-        options.signal?.throwIfAborted()
-        if (connection.isOpen) await connection.batch([], 'commit')
-        return value
-      }),
-    )
+    const readOn = (database: Database, gate?: ReadGate): Promise<T> =>
+      database.#withClient(options, (client) => {
+        const read = (): Promise<T> =>
+          database.#inTransaction(client, 'read only', options, committing(work, options), gate?.check)
+        return gate === undefined ? read() : gate.around(client, read)
+      })
+    return this.replicas === undefined
+      ? readOn(this)
+      : this.replicas.read(readOnEither(this, options, readOn))
   }
 
   /**
@@ -159,6 +165,7 @@ export class Database implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.replicas?.[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
   }
 
@@ -213,11 +220,12 @@ export class Database implements AsyncDisposable {
     mode: 'read write' | 'read only',
     options: WriteOptions,
     work: (connection: Connection) => Promise<T>,
+    check?: OpeningCheck,
   ): Promise<T> {
     const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
     const opening = openingStatements(mode, options.role, options.scope, timeoutMs, this.#limits(options))
     // A read is opened by its first statements; what goes wrong before those leaves nothing behind.
-    const connection = new Connection(client, mode === 'read only' ? opening : [])
+    const connection = new Connection(client, mode === 'read only' ? opening : [], check)
     try {
       if (mode === 'read write') {
         await client.query(opening.join('; '))

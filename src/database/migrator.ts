@@ -5,6 +5,7 @@ import { PgBoss } from 'pg-boss'
 import { NomalyError } from '../errors.ts'
 import { connectClient } from './connect.ts'
 import { migrationFolder, type MigrationSet, readChecksums } from './migration-files.ts'
+import { createReceivedTimeline } from './replicas/received-timeline.ts'
 
 export type { MigrationSet } from './migration-files.ts'
 
@@ -39,6 +40,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrationReport>
     await client.query("set lock_timeout = '30s'")
     await settleRoles(client, options.applicationLogin, version)
     await createSchemas(client)
+    await createReceivedTimeline(client)
     const applied = await applySet(client, 'foundation')
     for (const set of options.sets) applied.push(...(await applySet(client, set)))
     if (options.sets.includes('core')) await migrateQueue(client)

@@ -1,9 +1,16 @@
 import type pg from 'pg'
 import type { Position } from './position.ts'
 
+/**
+ * Up to where all is that was acknowledged, as an expression of the primary. What is not on its disk yet no standby gets: where commits wait for
+ * the disk, how far that is says it all, and what others have begun and not written down would only be waited for. No transaction may set
+ * `synchronous_commit` off for itself alone.
+ */
+export const NEWEST_LSN = `(case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn()
+  else pg_current_wal_flush_lsn() end)::text`
+
 /** Asks where the newest write stands: after COMMIT it is where that stands, or later. */
-export const POSITION_QUERY =
-  'select pg_current_wal_insert_lsn()::text as lsn, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline'
+export const POSITION_QUERY = `select ${NEWEST_LSN} as lsn, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline`
 
 /** A row of {@link POSITION_QUERY}. */
 export interface PositionRow {

@@ -1,6 +1,7 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database, ReadOptions } from '../database/database.ts'
+import type { Freshness } from '../database/position.ts'
 import { checkQuery, describePlans, prepareQuery, queryBuckets } from './bucket-query.ts'
 import { readChart } from './chart.ts'
 import { emitted } from './emitted.ts'
@@ -36,7 +37,8 @@ export class MetricReader {
 
   /** As `MetricsEngine.listSeries`. */
   async listSeries(scope: TenantScope, filter: SeriesFilter): Promise<Series[]> {
-    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, (connection) =>
+    const { freshness = 'latest' } = filter
+    return this.#database.read({ role: 'nomaly_app', scope, freshness }, (connection) =>
       listSeries(connection, filter),
     )
   }
@@ -45,8 +47,10 @@ export class MetricReader {
   async *query(scope: TenantScope, query: MetricQuery): AsyncGenerator<MetricBucket, void, void> {
     const checked = checkQuery(query)
     const { freshness, signal } = query
-    const options = { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS } as const
-    const batches = emitted<MetricBucket[]>(signal, async (emit) => {
+    const asked = { role: 'nomaly_app', scope, freshness, signal, timeoutMs: READ_TIMEOUT_MS } as const
+    const batches = emitted<MetricBucket[]>(signal, async (give) => {
+      const { emit, isAnswered } = answering(give)
+      const options = { ...asked, isAnswered }
       const whole = await this.#database.read(options, async (connection) => {
         const prepared = await prepareQuery(connection, this.#relations, checked)
         return queryBuckets(connection, this.#relations, checked, prepared, emit, 'commit')
@@ -77,8 +81,9 @@ export class MetricReader {
     range: TimeRange,
     maxPoints: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<ChartPoints> {
-    return this.#read(scope, signal, (connection) =>
+    return this.#read({ scope, signal, freshness }, (connection) =>
       readChart(connection, this.#relations, series, range, maxPoints),
     )
   }
@@ -89,9 +94,11 @@ export class MetricReader {
     series: readonly SeriesId[],
     range: TimeRange,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): AsyncGenerator<PointColumns, void, void> {
-    return emitted(signal, (emit) =>
-      this.#read(scope, signal, async (connection) => {
+    return emitted(signal, (give) => {
+      const { emit, isAnswered } = answering(give)
+      return this.#read({ scope, signal, freshness, isAnswered }, async (connection) => {
         const owned = await ownedSeries(connection, series)
         await connection.become('nomaly_system')
         const found = [...new Set(series)].flatMap((id) => {
@@ -99,8 +106,8 @@ export class MetricReader {
           return retention === undefined ? [] : [{ id, retention }]
         })
         await scanPoints(connection, this.#relations, found, range, emit)
-      }),
-    )
+      })
+    })
   }
 
   /** As `MetricsEngine.tail`. */
@@ -110,8 +117,9 @@ export class MetricReader {
     range: TimeRange,
     limit: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<PointColumns> {
-    return this.#read(scope, signal, async (connection) => {
+    return this.#read({ scope, signal, freshness }, async (connection) => {
       const retention = (await ownedSeries(connection, [series])).get(series)
       if (retention === undefined)
         return { seriesId: series, timesMs: new Float64Array(), values: new Float64Array() }
@@ -121,8 +129,12 @@ export class MetricReader {
   }
 
   /** As `MetricsEngine.summaries`. */
-  async summaries(scope: TenantScope, sourceIds: readonly string[]): Promise<Map<string, SourceSummary>> {
-    return this.#database.read({ role: 'nomaly_app', scope, freshness: 'latest' }, (connection) =>
+  async summaries(
+    scope: TenantScope,
+    sourceIds: readonly string[],
+    freshness: Freshness = 'latest',
+  ): Promise<Map<string, SourceSummary>> {
+    return this.#database.read({ role: 'nomaly_app', scope, freshness }, (connection) =>
       summariseSources(connection, sourceIds),
     )
   }
@@ -139,15 +151,16 @@ export class MetricReader {
   }
 
   #read<T>(
-    scope: TenantScope,
-    signal: AbortSignal | undefined,
+    read: Pick<ReadOptions, 'signal' | 'isAnswered'> & {
+      readonly scope: TenantScope
+      readonly freshness: Freshness | undefined
+    },
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
     const options: ReadOptions = {
+      ...read,
       role: 'nomaly_app',
-      scope,
-      freshness: 'latest',
-      signal,
+      freshness: read.freshness ?? 'latest',
       timeoutMs: READ_TIMEOUT_MS,
     }
     return this.#database.read(options, async (connection) => {
@@ -160,5 +173,20 @@ export class MetricReader {
   async #enter(connection: Connection): Promise<void> {
     const { readersGate } = this.#relations
     if (readersGate !== undefined) await connection.batch([`lock table ${readersGate} in access share mode`])
+  }
+}
+
+/** Notes whether anything was handed out: what was cannot be taken back, where a read has to be made anew. */
+function answering<T>(give: (item: T) => Promise<void>): {
+  readonly emit: (item: T) => Promise<void>
+  readonly isAnswered: () => boolean
+} {
+  let isAnswered = false
+  return {
+    emit: (item) => {
+      isAnswered = true
+      return give(item)
+    },
+    isAnswered: () => isAnswered,
   }
 }

@@ -1,5 +1,5 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
-import type { Committed } from '../database/position.ts'
+import type { Committed, Freshness } from '../database/position.ts'
 import type { BackfillStep } from './backfill.ts'
 import type { ChartPoints, MetricBucket, MetricQuery, QueryPlan } from './metric-query.ts'
 
@@ -99,6 +99,8 @@ export interface SeriesFilter {
   /** Keyset paging: only ids above this one, ascending. */
   readonly afterId?: SeriesId
   readonly limit?: number
+  /** The latest, where it is left out. */
+  readonly freshness?: Freshness
 }
 
 export interface SourceSummary {
@@ -138,7 +140,7 @@ export const POINT_LIMITS = {
 
 /**
  * Where points live. Every call resolves its series under the caller's tenant first: ids of another tenant are as
- * good as absent.
+ * good as absent. What is read is the latest, unless a freshness says less.
  */
 export interface MetricsEngine {
   readonly name: 'timescale' | 'partitioned'
@@ -188,6 +190,7 @@ export interface MetricsEngine {
     range: TimeRange,
     maxPoints: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<ChartPoints>
   /** Raw points, series after series in the order asked for, each in ascending time. */
   scan(
@@ -195,6 +198,7 @@ export interface MetricsEngine {
     series: readonly SeriesId[],
     range: TimeRange,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): AsyncIterable<PointColumns>
   /** The newest `limit` raw points of a series in a range, in ascending time; none where the series is absent. */
   tail(
@@ -203,9 +207,14 @@ export interface MetricsEngine {
     range: TimeRange,
     limit: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<PointColumns>
   /** How many series each source has, and the time of the newest point in any of them; sources without series are left out. */
-  summaries(scope: TenantScope, sourceIds: readonly string[]): Promise<Map<string, SourceSummary>>
+  summaries(
+    scope: TenantScope,
+    sourceIds: readonly string[],
+    freshness?: Freshness,
+  ): Promise<Map<string, SourceSummary>>
   /**
    * Waits until every write to the source that is under way now has ended, so that a reader who goes on from a point it knows misses
    * none that was on its way meanwhile.

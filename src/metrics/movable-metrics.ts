@@ -1,7 +1,7 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Database } from '../database/database.ts'
 import { sqlState } from '../database/database-errors.ts'
-import type { Committed } from '../database/position.ts'
+import type { Committed, Freshness } from '../database/position.ts'
 import { NomalyError } from '../errors.ts'
 import type { BackfillStep } from './backfill.ts'
 import { EngineMoved, readEngineState } from './engine-state.ts'
@@ -94,8 +94,9 @@ export class MovableMetrics implements MetricsEngine {
     range: TimeRange,
     maxPoints: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<ChartPoints> {
-    return this.#call((engine) => engine.chart(scope, series, range, maxPoints, signal))
+    return this.#call((engine) => engine.chart(scope, series, range, maxPoints, signal, freshness))
   }
 
   scan(
@@ -103,8 +104,9 @@ export class MovableMetrics implements MetricsEngine {
     series: readonly SeriesId[],
     range: TimeRange,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): AsyncGenerator<PointColumns, void, void> {
-    return this.#iterate((engine) => engine.scan(scope, series, range, signal))
+    return this.#iterate((engine) => engine.scan(scope, series, range, signal, freshness))
   }
 
   tail(
@@ -113,12 +115,17 @@ export class MovableMetrics implements MetricsEngine {
     range: TimeRange,
     limit: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<PointColumns> {
-    return this.#call((engine) => engine.tail(scope, series, range, limit, signal))
+    return this.#call((engine) => engine.tail(scope, series, range, limit, signal, freshness))
   }
 
-  summaries(scope: TenantScope, sourceIds: readonly string[]): ReturnType<MetricsEngine['summaries']> {
-    return this.#call((engine) => engine.summaries(scope, sourceIds))
+  summaries(
+    scope: TenantScope,
+    sourceIds: readonly string[],
+    freshness?: Freshness,
+  ): ReturnType<MetricsEngine['summaries']> {
+    return this.#call((engine) => engine.summaries(scope, sourceIds, freshness))
   }
 
   settled(sourceId: string, signal?: AbortSignal): Promise<void> {
@@ -180,7 +187,10 @@ export class MovableMetrics implements MetricsEngine {
     // Another call has found out meanwhile.
     if (this.#engine !== engine) return true
     const name = await nameIn(this.#database)
-    if (this.#engine.name !== name) this.#engine = this.#open(name)
+    if (this.#engine.name === name) return this.#engine !== engine
+    // A standby on which they are not all there yet would answer, and lack some.
+    this.#database.replicas?.require(await this.#database.position())
+    this.#engine = this.#open(name)
     return this.#engine !== engine
   }
 }

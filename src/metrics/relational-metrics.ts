@@ -1,7 +1,7 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database } from '../database/database.ts'
-import type { Committed, Position } from '../database/position.ts'
+import type { Committed, Freshness, Position } from '../database/position.ts'
 import type { BackfillStep } from './backfill.ts'
 import { BackfillMerger } from './backfill-merge.ts'
 import { removeBackfills } from './backfill-removal.ts'
@@ -126,8 +126,9 @@ export abstract class RelationalMetrics implements MetricsEngine {
     range: TimeRange,
     maxPoints: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<ChartPoints> {
-    return this.#reader.chart(scope, series, range, maxPoints, signal)
+    return this.#reader.chart(scope, series, range, maxPoints, signal, freshness)
   }
 
   scan(
@@ -135,8 +136,9 @@ export abstract class RelationalMetrics implements MetricsEngine {
     series: readonly SeriesId[],
     range: TimeRange,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): AsyncGenerator<PointColumns, void, void> {
-    return this.#reader.scan(scope, series, range, signal)
+    return this.#reader.scan(scope, series, range, signal, freshness)
   }
 
   tail(
@@ -145,12 +147,17 @@ export abstract class RelationalMetrics implements MetricsEngine {
     range: TimeRange,
     limit: number,
     signal?: AbortSignal,
+    freshness?: Freshness,
   ): Promise<PointColumns> {
-    return this.#reader.tail(scope, series, range, limit, signal)
+    return this.#reader.tail(scope, series, range, limit, signal, freshness)
   }
 
-  summaries(scope: TenantScope, sourceIds: readonly string[]): Promise<Map<string, SourceSummary>> {
-    return this.#reader.summaries(scope, sourceIds)
+  summaries(
+    scope: TenantScope,
+    sourceIds: readonly string[],
+    freshness?: Freshness,
+  ): Promise<Map<string, SourceSummary>> {
+    return this.#reader.summaries(scope, sourceIds, freshness)
   }
 
   async settled(sourceId: string, signal?: AbortSignal): Promise<void> {

@@ -3,8 +3,9 @@ import { Tenants } from '../access/tenants.ts'
 import type { Config } from '../config/profiles.ts'
 import { Database, type DatabaseOptions } from '../database/database.ts'
 import { METRICS_DATABASE } from '../database/database-errors.ts'
+import type { ReplicaOptions } from '../database/replicas/open-replicas.ts'
 import { requireJoined } from '../database/installation.ts'
-import { NomalyError } from '../errors.ts'
+import { invalidField, NomalyError } from '../errors.ts'
 import type { LiveOption } from '../config/live-options.ts'
 import { Flags } from '../flags/flags.ts'
 import { LiveEntries } from '../flags/live-entries.ts'
@@ -41,6 +42,10 @@ type StoreConfig = Pick<
   | 'databaseIdleHoldMs'
   | 'databaseLockTimeoutMs'
   | 'acquireTimeoutMs'
+  | 'databaseReplicaUrls'
+  | 'metricsDatabaseReplicaUrls'
+  | 'replicaWaitMs'
+  | 'replicaMaxLagMs'
   | 'statementTimeoutMs'
   | 'commitTimeoutMs'
   | 'maxSeriesPerDataset'
@@ -78,6 +83,11 @@ export async function openStore(
   const directUrl = config.directDatabaseUrl ?? databaseUrl
   const liveSettings = new LiveSettings(config, log)
   const { values } = liveSettings
+  if (metricsDatabaseUrl === undefined && config.metricsDatabaseReplicaUrls.length > 0)
+    throw invalidField(
+      'METRICS_DATABASE_REPLICA_URLS',
+      'has standbys of METRICS_DATABASE_URL, and that is not set',
+    )
   const database = stack.use(
     new Database(
       withLiveTimes(values, {
@@ -85,6 +95,7 @@ export async function openStore(
         directUrl: config.directDatabaseUrl,
         applicationName: 'nomaly',
         ...poolOf(config, config.databasePoolSize, config.databasePoolOverflow),
+        replicas: replicasOf(config, config.databaseReplicaUrls),
         log,
       }),
     ),
@@ -100,6 +111,7 @@ export async function openStore(
               applicationName: 'nomaly metrics',
               ...poolOf(config, config.metricsDatabasePoolSize, config.metricsDatabasePoolOverflow),
               label: METRICS_DATABASE,
+              replicas: replicasOf(config, config.metricsDatabaseReplicaUrls),
               log,
             }),
           ),
@@ -183,6 +195,10 @@ async function requireDirect(
       hint: `Set ${variable} to the server itself, or to the same address where the pooler gives each client a server of its own (pool_mode = session).`,
     },
   )
+}
+
+function replicasOf(config: StoreConfig, urls: readonly string[]): ReplicaOptions {
+  return { urls, waitMs: config.replicaWaitMs, maxLagMs: config.replicaMaxLagMs }
 }
 
 /** What the pools of both databases have in common, and what is this one's. */

@@ -4,7 +4,8 @@ import type { Tenants } from '../access/tenants.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Database, WriteOptions } from '../database/database.ts'
-import type { Committed, Freshness } from '../database/position.ts'
+import type { Committed, Freshness, Position } from '../database/position.ts'
+import { ABSENCES } from '../database/replicas/standby.ts'
 import type { Backfills } from '../metrics/backfills.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
 import type { Flags } from '../flags/flags.ts'
@@ -43,13 +44,13 @@ export interface StoreParts {
 }
 
 export interface HealthCheck {
-  readonly name: 'database' | 'metrics' | 'redis'
+  readonly name: 'database' | 'metrics' | 'redis' | 'replicas'
   readonly ok: boolean
   readonly detail: string
 }
 
 export interface HealthReport {
-  /** `degraded`: only what needs points fails, or, without Redis, nothing but quickness. */
+  /** `degraded`: only what needs points fails, or, without Redis or a standby, nothing but quickness. */
   readonly status: 'ready' | 'degraded' | 'not ready'
   readonly checks: readonly HealthCheck[]
 }
@@ -130,6 +131,15 @@ export class Store implements AsyncDisposable {
     )
   }
 
+  /**
+   * How to ask either database so that nothing at positions is missed, and nothing older is read than so many milliseconds. Without standbys it
+   * is always the latest: there is nothing to be gained by less.
+   */
+  noOlder(positions: readonly Position[], maxLagMs: number): { core: Freshness; metrics: Freshness } {
+    const of = ({ replicas }: Database): Freshness => replicas?.noOlder(positions, maxLagMs) ?? 'latest'
+    return { core: of(this.database), metrics: of(this.metricsDatabase) }
+  }
+
   /** Whether the metrics are in a database of their own, which may be away while the core is not. */
   get hasMetricsApart(): boolean {
     return this.metricsDatabase !== this.database
@@ -152,7 +162,7 @@ export class Store implements AsyncDisposable {
       checkDatabase('database', this.database),
       ...(this.hasMetricsApart ? [checkDatabase('metrics', this.metricsDatabase)] : []),
     ])
-    const checks = [core, ...metrics, ...this.#checkRedis()]
+    const checks = [core, ...metrics, ...this.#checkRedis(), ...this.#checkReplicas()]
     if (!core.ok) return { status: 'not ready', checks }
     return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks }
   }
@@ -162,6 +172,21 @@ export class Store implements AsyncDisposable {
     const isUp = this.isRedisUp
     if (isUp === undefined) return []
     return [{ name: 'redis', ok: isUp, detail: isUp ? 'answers' : 'is away; the product goes on without it' }]
+  }
+
+  /** What was known of standbys a moment ago: a health check waits for none of them. */
+  #checkReplicas(): HealthCheck[] {
+    const databases = this.hasMetricsApart ? [this.database, this.metricsDatabase] : [this.database]
+    const report = databases.flatMap(({ replicas }) => replicas?.report ?? [])
+    if (report.length === 0) return []
+    const details = report.map(({ name, absence, lagMs }) =>
+      absence === undefined
+        ? `${name} is asked for reads, ${Math.round(lagMs)} ms behind`
+        : `${name} is not asked: ${ABSENCES[absence]}`,
+    )
+    // The one that is the primary now will be a standby again, or another one is missing.
+    const isWhole = report.every(({ absence }) => absence === undefined || absence === 'primary')
+    return [{ name: 'replicas', ok: isWhole, detail: details.join('; ') }]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type MeasuredDatabase, measurePools } from './pool-metrics.ts'
+import { type MeasuredReplicas, measureReplicas } from './replica-metrics.ts'
 
 /** What a process measures of itself, for Prometheus. */
 export interface ProcessMetrics {
@@ -20,8 +21,8 @@ export interface ProcessMetrics {
 
 /** The parts of a store that are asked whenever the metrics are read. */
 export interface MeasuredStore {
-  readonly database: MeasuredDatabase
-  readonly metricsDatabase: MeasuredDatabase
+  readonly database: MeasuredDatabase & MeasuredReplicas
+  readonly metricsDatabase: MeasuredDatabase & MeasuredReplicas
   /** Whether these are two. */
   readonly hasMetricsApart: boolean
   /** How often reads through the cache were answered from where. */
@@ -32,10 +33,12 @@ export interface MeasuredStore {
 export function createProcessMetrics(store: MeasuredStore): ProcessMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'nomaly_' })
-  measurePools(registry, [
-    ['core', store.database],
+  const databases = [
+    ['core', store.database] as const,
     ...(store.hasMetricsApart ? [['metrics', store.metricsDatabase] as const] : []),
-  ])
+  ]
+  measurePools(registry, databases)
+  measureReplicas(registry, databases)
   new Counter({
     name: 'nomaly_cache_reads_total',
     help: 'Reads through the cache, by where they were answered from: this process, what processes share, what was just replaced, the database, or that past the cache',

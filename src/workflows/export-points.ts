@@ -1,16 +1,19 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Freshness } from '../database/position.ts'
 import type { Dataset } from '../datasets/dataset.ts'
 import { CsvEncoder } from '../exporting/csv-encoder.ts'
 import { NdjsonEncoder } from '../exporting/ndjson-encoder.ts'
 import { ParquetEncoder } from '../exporting/parquet-encoder.ts'
 import type { ExportFormat, PointEncoder, PointRun } from '../exporting/point-encoder.ts'
-import type { Series, SeriesKey, TimeRange } from '../metrics/metrics-engine.ts'
+import type { PointColumns, Series, SeriesKey, TimeRange } from '../metrics/metrics-engine.ts'
 import type { Store } from '../store/store.ts'
 
 export interface ExportOptions {
   readonly format: ExportFormat
   readonly range: TimeRange
   readonly metric?: string | undefined
+  /** How new the points are at least; series are the latest. */
+  readonly freshness?: Freshness
 }
 
 /** Series that are looked up at once. */
@@ -41,7 +44,7 @@ export async function* exportPoints(
   for await (const page of seriesPages(store, scope, dataset, options, signal)) {
     // One that was made since the columns were chosen may have no place in them.
     const fitting = tagNames === undefined ? page : page.filter(({ tags }) => hasTagNames(tags, tagNames))
-    for await (const run of readRuns(store, scope, fitting, options.range, signal)) {
+    for await (const run of readRuns(store, scope, fitting, options, signal)) {
       if (before !== undefined && before.length > 0) yield before
       before = undefined
       const bytes = encoder.encode(run)
@@ -106,7 +109,7 @@ async function* readRuns(
   store: Store,
   scope: TenantScope,
   page: readonly Series[],
-  range: TimeRange,
+  { range, freshness }: ExportOptions,
   signal: AbortSignal,
 ): AsyncGenerator<PointRun, void, void> {
   const keys = new Map<number, SeriesKey>(page.map((series) => [series.id, series]))
@@ -118,7 +121,9 @@ async function* readRuns(
     const wanted = lastMicros === undefined ? ids.slice(position) : [ids[position]!]
     // One microsecond early, since the fraction of a millisecond is not exact; what comes again is left out.
     const fromMs = lastMicros === undefined ? range.fromMs : Math.max(range.fromMs, (lastMicros - 1) / 1000)
-    const slice = await takeSlice(store, scope, wanted, { fromMs, toMs: range.toMs }, lastMicros, signal)
+    const scan = (): AsyncIterable<PointColumns> =>
+      store.metrics.scan(scope, wanted, { fromMs, toMs: range.toMs }, signal, freshness)
+    const slice = await takeSlice(scan, lastMicros)
     for (const { seriesId, ...run } of slice.runs) {
       const key = keys.get(seriesId)!
       yield { key: { metric: key.metric, tags: key.tags }, ...run }
@@ -141,16 +146,12 @@ interface Slice {
 }
 
 async function takeSlice(
-  store: Store,
-  scope: TenantScope,
-  ids: readonly number[],
-  range: TimeRange,
+  scan: () => AsyncIterable<PointColumns>,
   afterMicros: number | undefined,
-  signal: AbortSignal,
 ): Promise<Slice> {
   const runs: (Omit<PointRun, 'key'> & { seriesId: number })[] = []
   let points = 0
-  for await (const { seriesId, timesMs, values } of store.metrics.scan(scope, ids, range, signal)) {
+  for await (const { seriesId, timesMs, values } of scan()) {
     const micros = timesMs.map((ms) => Math.round(ms * 1000))
     let skip = 0
     while (afterMicros !== undefined && skip < micros.length && micros[skip]! <= afterMicros) skip++

@@ -1,4 +1,5 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
+import type { Freshness } from '../database/position.ts'
 import { SeriesMonitor } from '../detection/series-monitor.ts'
 import type { Job } from '../jobs/job.ts'
 import { POINT_LIMITS, type TimeRange } from '../metrics/metrics-engine.ts'
@@ -25,16 +26,17 @@ export async function replayBand(
   range: TimeRange,
   maxPoints: number,
   signal: AbortSignal,
+  freshness?: Freshness,
 ): Promise<Band> {
   const detector = await store.read(scope, 'latest', signal).detectors.get(job.detectorId)
   const { algorithm, parameters, budget } = detector
   const monitor = new SeriesMonitor({ algorithm, parameters, budget })
   const before = { fromMs: POINT_LIMITS.minTimeMs, toMs: range.fromMs }
-  const learning = await store.metrics.tail(scope, seriesId, before, MAX_LEARNING_POINTS, signal)
+  const learning = await store.metrics.tail(scope, seriesId, before, MAX_LEARNING_POINTS, signal, freshness)
   await inSlices(learning.timesMs.length, signal, (start, end) => {
     monitor.observe(learning.timesMs.subarray(start, end), learning.values.subarray(start, end))
   })
-  const shown = await store.metrics.tail(scope, seriesId, range, maxPoints, signal)
+  const shown = await store.metrics.tail(scope, seriesId, range, maxPoints, signal, freshness)
   const count = shown.timesMs.length
   const band = {
     timesMs: new Float64Array(count),

@@ -24,7 +24,7 @@ test('points go in, a streaming job finds the spike, and a person acknowledges i
     rejected: [],
     rejectedTotal: 0,
   })
-  expect(sent.headers.get('nomaly-position')).toMatch(/^\d+\.\d+\.[0-9A-F]+\/[0-9A-F]+$/)
+  expect(sent.headers.get('nomaly-position')).toMatch(/^1:\d+\.\d+\.[0-9A-F]+\/[0-9A-F]+$/)
 
   const job = await nomaly.request('POST', '/v1/jobs', {
     body: { dataset: 'shop', schedule: { kind: 'streaming' } },

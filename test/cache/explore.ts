@@ -24,6 +24,7 @@ export async function explore(
     reads: sum(({ reads }) => reads),
     hits: sum(({ hits }) => hits),
     commits: sum(({ commits }) => commits),
+    standbyReads: sum(({ standbyReads }) => standbyReads),
     seeds,
   }
 }

@@ -15,14 +15,15 @@ const MOST_STEPS = 2_000_000
 describe('no read answers what an acknowledged commit replaced', () => {
   const ways = ['redis', 'memory', 'memory of several'] as const
   test.for(ways)('%s', { timeout: 300_000 }, async (store) => {
-    const total = { worlds: 0, reads: 0, hits: 0, commits: 0 }
+    const total = { worlds: 0, reads: 0, hits: 0, commits: 0, standbyReads: 0 }
     const worlds = fc.asyncProperty(fc.nat(), async (seed) => {
       const disturbShare = WEATHERS[total.worlds++ % WEATHERS.length]!
       const world = new World({ seed, store, steps: STEPS_OF_WORLD, disturbShare })
-      const { stale, reads, hits, commits } = await world.run()
+      const { stale, reads, hits, commits, standbyReads } = await world.run()
       total.reads += reads
       total.hits += hits
       total.commits += commits
+      total.standbyReads += standbyReads
       expect(stale, `disturbed by ${disturbShare}`).toEqual([])
     })
     await fc.assert(worlds, { numRuns: STEPS / STEPS_OF_WORLD, endOnFailure: true })
@@ -32,6 +33,8 @@ describe('no read answers what an acknowledged commit replaced', () => {
     expect(total.hits).toBeGreaterThanOrEqual(STEPS / 200)
     expect(total.reads).toBeGreaterThan(STEPS / 25)
     expect(total.commits).toBeGreaterThan(0)
+    // And so it would without standbys.
+    expect(total.standbyReads).toBeGreaterThan(0)
   })
 })
 

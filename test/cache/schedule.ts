@@ -1,6 +1,8 @@
 import { uniform } from '../support/random.ts'
 
 interface Paused {
+  /** What goes on in any case, whatever else does. */
+  readonly isBackground: boolean
   readonly dueMs: number
   readonly go: () => void
 }
@@ -15,8 +17,9 @@ export class Schedule {
     this.random = uniform(seed)
   }
 
+  /** How many wait, beside what goes on in the background. */
   get waiting(): number {
-    return this.#paused.length
+    return this.#paused.filter(({ isBackground }) => !isBackground).length
   }
 
   /** Whether something of this likelihood happens. */
@@ -29,14 +32,14 @@ export class Schedule {
   }
 
   /** Goes on when it is chosen. */
-  pause(): Promise<void> {
-    return new Promise((go) => this.#paused.push({ dueMs: 0, go }))
+  pause(kind?: 'background'): Promise<void> {
+    return new Promise((go) => this.#paused.push({ isBackground: kind !== undefined, dueMs: 0, go }))
   }
 
   /** Goes on when it is chosen, and then it is as late as that. An aborted one goes on as well. */
-  sleep(ms: number): Promise<void> {
+  sleep(ms: number, kind?: 'background'): Promise<void> {
     const dueMs = this.nowMs + ms
-    return new Promise((go) => this.#paused.push({ dueMs, go }))
+    return new Promise((go) => this.#paused.push({ isBackground: kind !== undefined, dueMs, go }))
   }
 
   /** Lets one go on, and everything that it can do without waiting. */

@@ -79,6 +79,15 @@ class AsNewAsItsLoad extends ReadThrough {
   }
 }
 
+/** Has only a bound hold where there is one, whatever the floors say. */
+class BoundAlone extends ReadThrough {
+  protected override loadFreshness(reading: Reading, flight: LoadFlight): Freshness {
+    const { freshness } = reading.wanted
+    const isBounded = freshness !== 'latest' && freshness.maxLagMs !== undefined
+    return isBounded ? { maxLagMs: freshness.maxLagMs / 2 } : super.loadFreshness(reading, flight)
+  }
+}
+
 /** Tries once to raise, and forgets about it. */
 class OwesNothing extends ReadThrough {
   override async raise(scope: TenantScope, tags: readonly string[], position: Position): Promise<void> {
@@ -126,7 +135,7 @@ const raisesWhatIsMissing: ModelScripts = {
 }
 
 /** Ways of doing it wrong, each of which the harness must find stale. */
-export const WANTING: Readonly<Record<string, Omit<WorldOptions, 'seed' | 'steps' | 'store'>>> = {
+export const WANTING: Readonly<Record<string, Partial<WorldOptions>>> = {
   'a plain cache-aside': { open: (options) => new CacheAside(options) },
   'without rule 1: commits are acknowledged before floors are raised': { raisesLate: true },
   'without rule 2: floors are taken after the value was read': {
@@ -147,7 +156,17 @@ export const WANTING: Readonly<Record<string, Omit<WorldOptions, 'seed' | 'steps
     disturbShare: 0.1,
     commitShare: 0.4,
   },
-  'a value counts as new as its load': { open: (options) => new AsNewAsItsLoad(options) },
+  'a value counts as new as its load': {
+    open: (options) => new AsNewAsItsLoad(options),
+    disturbShare: 0,
+    commitShare: 0.2,
+    boundedShare: 0.5,
+  },
+  'a standby that took the place of another is taken for it': { trustsRuns: true },
+  'a bound takes the place of the floors': {
+    store: 'memory of several',
+    open: (options) => new BoundAlone(options),
+  },
   'what could not be raised is forgotten': {
     open: (options) => new OwesNothing(options),
     disturbances: ['lose answers'],

@@ -19,10 +19,14 @@ export interface WorldOptions {
   readonly hidesFailOver?: boolean
   /** Processes that Redis was away for do not notice. */
   readonly hidesOutages?: boolean
+  /** Every server at the address of a standby is taken for the one that was asked how far it is. */
+  readonly trustsRuns?: boolean
   /** What happens to caches in this world; everything unless left out. */
   readonly disturbances?: readonly string[]
   /** How likely one of them happens in a step. */
   readonly disturbShare?: number
+  /** How many reads have a bound. */
+  readonly boundedShare?: number
   /** How many of what is begun are commits, the others being reads. */
   readonly commitShare?: number
 }
@@ -42,4 +46,6 @@ export interface Outcome {
   readonly reads: number
   readonly hits: number
   readonly commits: number
+  /** Loads that a standby answered. */
+  readonly standbyReads: number
 }

@@ -6,7 +6,7 @@ import { MemoryCache } from '../../src/cache/memory-cache.ts'
 import { ReadThrough, type ReadThroughOptions } from '../../src/cache/read-through.ts'
 import { RedisCache } from '../../src/cache/redis-cache.ts'
 import type { Freshness, Position } from '../../src/database/position.ts'
-import { type Cells, ModelDatabase, toPosition } from './model-database.ts'
+import { type Cells, commitAt, ModelDatabase, toPosition } from './model-database.ts'
 import { type ModelConnection, ModelRedis, ModelServer } from './model-redis.ts'
 import { Schedule } from './schedule.ts'
 import type { Outcome, Staleness, WorldOptions } from './world-options.ts'
@@ -57,7 +57,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.#options = options
     this.#schedule = new Schedule(options.seed)
-    this.#database = new ModelDatabase(this.#schedule, 2)
+    this.#database = new ModelDatabase(this.#schedule, 2, options.trustsRuns)
     this.#redis = new ModelRedis(this.#schedule, options.scripts)
     this.#redis.isSilent = options.hidesOutages === true
     const count = options.store === 'memory' ? 1 : 3
@@ -75,7 +75,13 @@ export class World {
       await this.#schedule.step()
     }
     if (this.#errors.length > 0) throw new AggregateError(this.#errors)
-    return { stale: this.#stale, reads: this.#reads, hits: this.#hits, commits: this.#commits }
+    return {
+      stale: this.#stale,
+      reads: this.#reads,
+      hits: this.#hits,
+      commits: this.#commits,
+      standbyReads: this.#database.standbyReads,
+    }
   }
 
   #begin(): void {
@@ -158,8 +164,9 @@ export class World {
   }
 
   #chooseFreshness(): Freshness {
-    if (this.#schedule.happens(0.5)) return 'latest'
-    if (this.#schedule.happens(0.3)) return { maxLagMs: this.#schedule.pick([5, 100, 1_000]) }
+    const { boundedShare = 0.15 } = this.#options
+    if (this.#schedule.happens(boundedShare)) return { maxLagMs: this.#schedule.pick([5, 100, 1_000]) }
+    if (this.#schedule.happens(0.6)) return 'latest'
     return { after: toPosition(this.#newestAcknowledged) }
   }
 
@@ -281,7 +288,3 @@ export class World {
 }
 
 const REDIS_KINDS = ['evict', 'evict', 'flush', 'lose answers', 'outage', 'fail over', 'fail over']
-
-function commitAt({ lsn }: Position): number {
-  return Number.parseInt(lsn.split('/')[1]!, 16)
-}

@@ -44,6 +44,24 @@ describe('ApiClient', () => {
     })
   })
 
+  it('sends where its writes stand along with what may be read of a standby, and with further writes', async () => {
+    const sent: (string | undefined)[] = []
+    let written = 0
+    const url = await serve((request, response) => {
+      sent.push(request.headers['nomaly-read-after'] as string | undefined)
+      if (request.method === 'POST') response.setHeader('nomaly-position', `position ${++written}`)
+      response.end('{}')
+    })
+    const client = new ApiClient(url, 'k')
+    await client.get('/v1/series/1/points')
+    await client.post('/v1/datasets')
+    await client.get('/v1/datasets')
+    await client.get('/v1/series/1/points')
+    await client.post('/v1/datasets')
+    await client.get('/v1/series/1/buckets', { bucketSeconds: 60 })
+    expect(sent).toEqual([undefined, undefined, undefined, 'position 1', 'position 1', 'position 2'])
+  })
+
   it('makes sense of answers that are not from Nomaly', async () => {
     const url = await serve((request, response) => {
       response.writeHead(request.url === '/v1/me' ? 200 : 502, { 'content-type': 'text/html' })

@@ -74,3 +74,22 @@ test('pools are smaller on the embedded server', () => {
     databaseRecycleSeconds: 3_600,
   })
 })
+
+test('standbys are listed with spaces, commas or both, or as several servers of one URL', () => {
+  const [one, two, three] = ['h1:1', 'h2:2', 'h3:3'].map((host) => `postgresql://u:p,w@${host}/db`) as [
+    string,
+    string,
+    string,
+  ]
+  for (const list of [
+    `${one} ${two} ${three}`,
+    `${one},${two},${three}`,
+    `  ${one}, ${two}\n${three} `,
+    `postgresql://u:p,w@h1:1,h2:2/db ${three}`,
+  ])
+    expect(loadConfig({ DATABASE_REPLICA_URLS: list }).databaseReplicaUrls).toEqual([one, two, three])
+  expect(loadConfig({}).databaseReplicaUrls).toEqual([])
+  expect(() => loadConfig({ DATABASE_REPLICA_URLS: `${one} postgres:secret` })).toThrow(
+    /^(?!.*secret).*DATABASE_REPLICA_URLS is not a URL/,
+  )
+})

@@ -9,7 +9,7 @@ import pg from 'pg'
 import { chooseAccount, identityOf, type ServerAccount } from '../../src/database/embedded-account.ts'
 import { findBinaries } from '../../src/database/embedded-binaries.ts'
 import { SERVER_ENVIRONMENT } from '../../src/database/embedded-cluster.ts'
-import { freePort } from './redis.ts'
+import { freePorts } from '../../src/database/embedded-port.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 import { guardServer, killServer, type TestServer } from './test-server.ts'
 
@@ -52,8 +52,15 @@ export class Replica implements AsyncDisposable {
     const account = await chooseAccount([])
     const { folder: bin } = await findBinaries(account, parent)
     const link = await TcpProxy.to(primary.adminUrl)
-    const port = await freePort()
-    const replica = new Replica({ link, parent, port, primaryUrl: primary.adminUrl, bin, account })
+    const { value: port } = await freePorts(parent, 20_000 + Math.floor(Math.random() * 20_000)).next()
+    const replica = new Replica({
+      link,
+      parent,
+      port: port as number,
+      primaryUrl: primary.adminUrl,
+      bin,
+      account,
+    })
     try {
       await replica.#copy(await realpath(primary.directory))
       await replica.launch()

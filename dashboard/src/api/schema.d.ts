@@ -498,7 +498,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -566,7 +569,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -812,7 +818,10 @@ export interface paths {
                     /** @description Those of the whole tenant; for administrators */
                     all?: boolean;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -956,7 +965,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -1093,7 +1105,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -1268,7 +1283,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -1439,7 +1457,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -1578,7 +1599,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -1763,7 +1787,10 @@ export interface paths {
                     /** @description Only series of this metric */
                     metric?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -1829,7 +1856,10 @@ export interface paths {
                     /** @description JSON object: tags the series must carry */
                     tags?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description Id or name of a dataset */
                     dataset: string;
@@ -1899,7 +1929,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     id: number;
                 };
@@ -1975,7 +2008,10 @@ export interface paths {
                     limit?: number;
                     maxPoints?: number;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     id: number;
                 };
@@ -2047,7 +2083,10 @@ export interface paths {
                     /** @description A UUID */
                     jobId: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     id: number;
                 };
@@ -2128,7 +2167,10 @@ export interface paths {
                     /** @description Answer how the query would be answered instead */
                     explain?: boolean;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     id: number;
                 };
@@ -2219,7 +2261,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -2328,7 +2373,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -2401,7 +2449,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -2544,7 +2595,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -2736,7 +2790,10 @@ export interface paths {
                     datasetId?: string;
                     status?: "pending" | "running" | "completed" | "failed" | "cancelled" | "paused";
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -3016,7 +3073,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3568,7 +3628,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3708,7 +3771,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -3800,7 +3866,10 @@ export interface paths {
                     /** @description ISO 8601, or milliseconds since 1970 */
                     to?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -3902,7 +3971,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description A UUID */
                     id: string;
@@ -4448,7 +4520,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -4639,7 +4714,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -4841,7 +4919,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -5033,7 +5114,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description The key of a flag */
                     key: string;
@@ -5273,7 +5357,10 @@ export interface paths {
                     /** @description nextCursor of the page before */
                     cursor?: string;
                 };
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     /** @description The key of a flag */
                     key: string;
@@ -5550,6 +5637,8 @@ export interface paths {
                 };
                 header?: {
                     "if-none-match"?: string;
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
                 };
                 path?: never;
                 cookie?: never;
@@ -5640,7 +5729,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path?: never;
                 cookie?: never;
             };
@@ -5712,7 +5804,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
+                };
                 path: {
                     name: string;
                 };
@@ -5858,6 +5953,8 @@ export interface paths {
                 };
                 header?: {
                     "last-event-id"?: string;
+                    /** @description The `Nomaly-Position` of an answer: what was written there is seen. Without it lists and single things are of this moment; charts, queries and exports may be as old as NOMALY_READ_LAG_MS where there are standbys. */
+                    "nomaly-read-after"?: string;
                 };
                 path?: never;
                 cookie?: never;

@@ -32,7 +32,6 @@ export function registerAuthentication(app: FastifyInstance, options: Authentica
   const { store, cookie } = options
   app.decorateRequest('identity', undefined)
   app.decorateRequest('renewSession', undefined)
-  app.decorateRequest('written', undefined)
   app.addHook('onRoute', (route) => {
     // A route that forgets to say who may call it must not exist.
     if (route.url.startsWith('/v1/') && route.config?.permission === undefined)
@@ -60,7 +59,7 @@ export function registerAuthentication(app: FastifyInstance, options: Authentica
   app.addHook('onSend', async (request, reply, payload) => {
     const session = request.identity?.session
     if (session === undefined) return payload
-    if (request.written !== undefined) await store.sessions.keepPosition(session, request.written)
+    for (const position of request.written) await store.sessions.keepPosition(session, position)
     // Only now, so that a request that takes long does not bring a secret that has been replaced already.
     const secret = await request.renewSession?.().catch((error: unknown) => {
       request.log.warn({ err: error }, 'a session was not given a new secret')

@@ -4,6 +4,7 @@ import type { Store } from '../../store/store.ts'
 import type { UnitOfWork } from '../../store/unit-of-work.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { repositoriesOf } from '../plugins/positions.ts'
 import { idempotently } from '../plugins/idempotency.ts'
 import { PageQuery, pageOf, pageRequest, problems, Time } from '../schemas/shared.ts'
 
@@ -58,9 +59,7 @@ export function registerAccountRoutes(app: Api, store: Store, version: string): 
       },
     },
     async (request) => {
-      const page = await store
-        .read(identityOf(request).scope, 'latest')
-        .audit.list(pageRequest(request.query))
+      const page = await repositoriesOf(request, store).audit.list(pageRequest(request.query))
       return {
         items: page.items.map((entry) => ({
           ...entry,

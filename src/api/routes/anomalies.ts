@@ -12,6 +12,7 @@ import { invalidField } from '../../errors.ts'
 import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { repositoriesOf } from '../plugins/positions.ts'
 import { idempotently } from '../plugins/idempotency.ts'
 import { AnomalyBody } from '../schemas/anomalies.ts'
 import {
@@ -55,9 +56,8 @@ export function registerAnomalyRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const { scope } = identityOf(request)
       const { state, severity, from, to, datasetId, jobId, seriesId } = request.query
-      const page = await store.read(scope, 'latest').anomalies.list(
+      const page = await repositoriesOf(request, store).anomalies.list(
         {
           states: parseChoices('state', state, ANOMALY_STATES) as AnomalyState[] | undefined,
           severities: parseChoices('severity', severity, SEVERITIES) as Severity[] | undefined,
@@ -84,8 +84,7 @@ export function registerAnomalyRoutes(app: Api, store: Store): void {
         response: { 200: AnomalyBody, ...problems },
       },
     },
-    async (request) =>
-      present(await store.read(identityOf(request).scope, 'latest').anomalies.get(request.params.id)),
+    async (request) => present(await repositoriesOf(request, store).anomalies.get(request.params.id)),
   )
 
   for (const action of Object.keys(ANOMALY_ACTIONS) as AnomalyAction[])

@@ -15,7 +15,7 @@ import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { idempotently } from '../plugins/idempotency.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { replyPosition, repositoriesOf } from '../plugins/positions.ts'
 import {
   DatasetParams,
   NullableTime,
@@ -84,7 +84,7 @@ export function registerBackfillRoutes(app: Api, store: Store): void {
     },
     async (request) => {
       const { scope } = identityOf(request)
-      const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      const dataset = await repositoriesOf(request, store).datasets.get(request.params.dataset)
       const page = await store.backfills.list(scope, dataset.id, pageRequest(request.query))
       return { items: page.items.map(present), nextCursor: page.nextCursor }
     },
@@ -137,7 +137,7 @@ export function registerBackfillRoutes(app: Api, store: Store): void {
     async (request) => {
       const { scope } = identityOf(request)
       const { dataset, backfill } = request.params
-      const found = await store.read(scope, 'latest').datasets.get(dataset)
+      const found = await repositoriesOf(request, store).datasets.get(dataset)
       return present(await backfillOf(store, scope, found, backfill))
     },
   )
@@ -178,7 +178,7 @@ export function registerBackfillRoutes(app: Api, store: Store): void {
     },
     async (request) => {
       const { scope } = identityOf(request)
-      const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      const dataset = await repositoriesOf(request, store).datasets.get(request.params.dataset)
       const { id } = await backfillOf(store, scope, dataset, request.params.backfill)
       const page = await store.backfills.parts(scope, id, pageRequest(request.query))
       return {

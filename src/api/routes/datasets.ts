@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import type { Freshness } from '../../database/position.ts'
 import { DATASET_NAME, type Dataset } from '../../datasets/dataset.ts'
 import type { TenantScope } from '../../access/tenant-scope.ts'
 import type { SourceSummary } from '../../metrics/metrics-engine.ts'
@@ -7,7 +8,7 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { idempotently } from '../plugins/idempotency.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { freshnessOf, replyPosition } from '../plugins/positions.ts'
 import {
   DatasetParams,
   NullableTime,
@@ -54,8 +55,9 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
     },
     async (request) => {
       const { scope } = identityOf(request)
-      const page = await store.read(scope, 'latest').datasets.list(pageRequest(request.query))
-      return { items: await presentAll(store, scope, page.items), nextCursor: page.nextCursor }
+      const { core, metrics } = freshnessOf(request, store)
+      const page = await store.read(scope, core).datasets.list(pageRequest(request.query))
+      return { items: await presentAll(store, scope, page.items, metrics), nextCursor: page.nextCursor }
     },
   )
 
@@ -107,7 +109,10 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
     },
     async (request) => {
       const { scope } = identityOf(request)
-      return present(store, scope, await store.read(scope, 'latest').datasets.get(request.params.dataset))
+      const { core, metrics } = freshnessOf(request, store)
+      const dataset = await store.read(scope, core).datasets.get(request.params.dataset)
+      const [presented] = await presentAll(store, scope, [dataset], metrics)
+      return presented!
     },
   )
 
@@ -130,7 +135,7 @@ export function registerDatasetRoutes(app: Api, store: Store): void {
       const { scope, actor } = identityOf(request)
       const { id } = await store.read(scope, 'latest').datasets.get(request.params.dataset)
       // First: a change that was stored must not look as if it had failed because the metrics are away.
-      const summaries = await readSummaries(store, scope, [id])
+      const summaries = await readSummaries(store, scope, [id], 'latest')
       const { value, position } = await store.transaction(scope, async (unit) => {
         const dataset = await unit.datasets.update(id, request.body)
         await unit.audit.record(actor, 'dataset.update', { kind: 'dataset', id }, request.body)
@@ -184,20 +189,17 @@ interface PresentedDataset {
   latestAt: string | null
 }
 
-async function present(store: Store, scope: TenantScope, dataset: Dataset): Promise<PresentedDataset> {
-  const [presented] = await presentAll(store, scope, [dataset])
-  return presented!
-}
-
 async function presentAll(
   store: Store,
   scope: TenantScope,
   datasets: readonly Dataset[],
+  freshness: Freshness,
 ): Promise<PresentedDataset[]> {
   const summaries = await readSummaries(
     store,
     scope,
     datasets.map(({ id }) => id),
+    freshness,
   )
   return datasets.map((dataset) => presentOne(dataset, summaries.get(dataset.id)))
 }
@@ -207,20 +209,20 @@ async function readSummaries(
   store: Store,
   scope: TenantScope,
   ids: readonly string[],
+  freshness: Freshness,
 ): Promise<Map<string, SourceSummary>> {
   if (ids.length === 0) return new Map()
   const summaries = await store.cache.read(scope, {
     key: `summaries 1 ${ids.join(' ')}`,
     tags: [ALL_POINTS, ...ids.map(pointsTag)],
     schema: Summaries,
-    freshness: 'latest',
+    freshness,
     ttlSeconds: POINTS_TTL_SECONDS,
-    load: async () =>
+    load: async (newEnough) =>
       Object.fromEntries(
-        [...(await store.metrics.summaries(scope, ids))].map(([id, { count, latestMs = null }]) => [
-          id,
-          { count, latestMs },
-        ]),
+        [...(await store.metrics.summaries(scope, ids, newEnough))].map(
+          ([id, { count, latestMs = null }]) => [id, { count, latestMs }],
+        ),
       ),
   })
   return new Map(

@@ -3,6 +3,7 @@ import type { Store } from '../../store/store.ts'
 import { loadDemo } from '../../workflows/load-demo.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { replyPosition } from '../plugins/positions.ts'
 import { problems, Time } from '../schemas/shared.ts'
 
 /** Four weeks of made-up business metrics with incidents in them. */
@@ -34,6 +35,9 @@ export function registerDemoRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { incidents, ...loaded } = await loadDemo(store, identityOf(request), Date.now())
+      // It takes many transactions, in both databases.
+      replyPosition(reply, await store.database.position())
+      if (store.hasMetricsApart) replyPosition(reply, await store.metricsDatabase.position())
       return reply.code(201).send({
         ...loaded,
         incidents: incidents.map(({ metric, tags, fromMs, toMs, what }) => ({

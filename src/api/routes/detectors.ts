@@ -5,7 +5,7 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { idempotently } from '../plugins/idempotency.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { replyPosition, repositoriesOf } from '../plugins/positions.ts'
 import {
   AlgorithmName,
   Budget,
@@ -68,8 +68,7 @@ export function registerDetectorRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const { scope } = identityOf(request)
-      const page = await store.read(scope, 'latest').detectors.list(pageRequest(request.query))
+      const page = await repositoriesOf(request, store).detectors.list(pageRequest(request.query))
       return { items: page.items.map(presentDetector), nextCursor: page.nextCursor }
     },
   )
@@ -108,8 +107,7 @@ export function registerDetectorRoutes(app: Api, store: Store): void {
         response: { 200: DetectorBody, ...problems },
       },
     },
-    async (request) =>
-      presentDetector(await store.read(identityOf(request).scope, 'latest').detectors.get(request.params.id)),
+    async (request) => presentDetector(await repositoriesOf(request, store).detectors.get(request.params.id)),
   )
 
   app.patch(

@@ -10,6 +10,7 @@ import { exportPoints } from '../../workflows/export-points.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { metricsFreshnessOf, repositoriesOf } from '../plugins/positions.ts'
 import { DatasetParams, Instant, parseRange, problems } from '../schemas/shared.ts'
 
 /** Exports under way at the same time: each holds some MB, and takes its share of the processor. */
@@ -63,11 +64,12 @@ export function registerExportRoutes(app: Api, store: Store): void {
       const { format = 'csv', metric } = request.query
       const { fromMs, toMs } = parseRange(request.query)
       const range = { fromMs, toMs: request.query.to === undefined ? POINT_LIMITS.maxTimeMs + 1 : toMs }
-      const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      const freshness = await metricsFreshnessOf(request, store)
+      const dataset = await repositoriesOf(request, store).datasets.get(request.params.dataset)
       const release = take(underWay, scope.tenantId)
       try {
         const signal = untilAbandoned(reply)
-        const points = exportPoints(store, scope, dataset, { format, range, metric }, signal)
+        const points = exportPoints(store, scope, dataset, { format, range, metric, freshness }, signal)
         // What fails up to here is answered with an error.
         const first = await points.next()
         reply.hijack()

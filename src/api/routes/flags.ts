@@ -8,7 +8,7 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { idempotently } from '../plugins/idempotency.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { replyPosition, repositoriesOf } from '../plugins/positions.ts'
 import {
   FlagBody,
   FlagChangeBody,
@@ -38,8 +38,9 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const { scope } = identityOf(request)
-      const { items, nextCursor } = await store.read(scope, 'latest').flags.list(pageRequest(request.query))
+      const { items, nextCursor } = await repositoriesOf(request, store).flags.list(
+        pageRequest(request.query),
+      )
       return { items: items.map(presentFlag), nextCursor }
     },
   )
@@ -75,7 +76,7 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       schema: { tags, summary: 'Show a flag', params: FlagParams, response: { 200: FlagBody, ...problems } },
     },
     async (request, reply) => {
-      const flag = await store.read(identityOf(request).scope, 'latest').flags.get(request.params.key)
+      const flag = await repositoriesOf(request, store).flags.get(request.params.key)
       void reply.header('etag', etagOf(flag))
       return presentFlag(flag)
     },
@@ -146,9 +147,10 @@ export function registerFlagRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const { items, nextCursor } = await store
-        .read(identityOf(request).scope, 'latest')
-        .flags.history(request.params.key, pageRequest(request.query))
+      const { items, nextCursor } = await repositoriesOf(request, store).flags.history(
+        request.params.key,
+        pageRequest(request.query),
+      )
       return { items: items.map(presentVersion), nextCursor }
     },
   )

@@ -1,5 +1,4 @@
 import { Type } from 'typebox'
-import type { TenantScope } from '../../access/tenant-scope.ts'
 import type { Detector } from '../../detectors/detector.ts'
 import { notFound } from '../../errors.ts'
 import { type Job, JOB_ACTIONS, type JobAction } from '../../jobs/job.ts'
@@ -10,7 +9,7 @@ import { actOnJob, addJob, deleteJob, runJobNow } from '../../workflows/manage-j
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { idempotently } from '../plugins/idempotency.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { replyPosition, repositoriesOf } from '../plugins/positions.ts'
 import { DetectorSettingsBody } from '../schemas/detectors.ts'
 import { JobBody, JobStatus, RunBody, ScheduleBody, SelectorBody } from '../schemas/jobs.ts'
 import { IdParams, PageQuery, pageOf, pageRequest, problems, Uuid } from '../schemas/shared.ts'
@@ -36,12 +35,10 @@ export function registerJobRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const { scope } = identityOf(request)
       const { datasetId, status } = request.query
-      const page = await store
-        .read(scope, 'latest')
-        .jobs.list({ datasetId, status }, pageRequest(request.query))
-      return { items: await presentJobs(store, scope, page.items), nextCursor: page.nextCursor }
+      const repositories = repositoriesOf(request, store)
+      const page = await repositories.jobs.list({ datasetId, status }, pageRequest(request.query))
+      return { items: await presentJobs(repositories, page.items), nextCursor: page.nextCursor }
     },
   )
 
@@ -86,8 +83,8 @@ export function registerJobRoutes(app: Api, store: Store): void {
       schema: { tags, summary: 'Show a job', params: IdParams, response: { 200: JobBody, ...problems } },
     },
     async (request) => {
-      const { scope } = identityOf(request)
-      return presentJob(store, scope, await store.read(scope, 'latest').jobs.get(request.params.id))
+      const repositories = repositoriesOf(request, store)
+      return presentJob(repositories, await repositories.jobs.get(request.params.id))
     },
   )
 
@@ -156,9 +153,9 @@ export function registerJobRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const latest = store.read(identityOf(request).scope, 'latest')
-      const job = await latest.jobs.get(request.params.id)
-      const page = await latest.runs.list(job.id, pageRequest(request.query))
+      const repositories = repositoriesOf(request, store)
+      const job = await repositories.jobs.get(request.params.id)
+      const page = await repositories.runs.list(job.id, pageRequest(request.query))
       return { items: page.items.map(presentRun), nextCursor: page.nextCursor }
     },
   )
@@ -169,8 +166,7 @@ export function registerJobRoutes(app: Api, store: Store): void {
       config: { permission: 'read' },
       schema: { tags, summary: 'Show a run', params: IdParams, response: { 200: RunBody, ...problems } },
     },
-    async (request) =>
-      presentRun(await store.read(identityOf(request).scope, 'latest').runs.get(request.params.id)),
+    async (request) => presentRun(await repositoriesOf(request, store).runs.get(request.params.id)),
   )
 }
 
@@ -182,19 +178,18 @@ type PresentedJob = Omit<Job, 'createdAt' | 'updatedAt' | 'detectorId'> & {
   openAnomalies: number
 }
 
-async function presentJob(store: Store, scope: TenantScope, job: Job): Promise<PresentedJob> {
-  const [presented] = await presentJobs(store, scope, [job])
+async function presentJob(repositories: Repositories, job: Job): Promise<PresentedJob> {
+  const [presented] = await presentJobs(repositories, [job])
   if (presented === undefined) throw notFound('job', job.id)
   return presented
 }
 
-async function presentJobs(store: Store, scope: TenantScope, jobs: readonly Job[]): Promise<PresentedJob[]> {
-  const latest = store.read(scope, 'latest')
+async function presentJobs(repositories: Repositories, jobs: readonly Job[]): Promise<PresentedJob[]> {
   const ids = jobs.map(({ id }) => id)
   const [runs, open, detectors] = await Promise.all([
-    latest.runs.latestOf(ids),
-    latest.anomalies.countOpen(ids),
-    latest.detectors.getMany([...new Set(jobs.map(({ detectorId }) => detectorId))]),
+    repositories.runs.latestOf(ids),
+    repositories.anomalies.countOpen(ids),
+    repositories.detectors.getMany([...new Set(jobs.map(({ detectorId }) => detectorId))]),
   ])
   return jobs.flatMap((job) => {
     const detector = detectors.get(job.detectorId)

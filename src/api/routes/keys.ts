@@ -6,7 +6,7 @@ import type { UnitOfWork } from '../../store/unit-of-work.ts'
 import type { Api } from '../api.ts'
 import { identityOf } from '../plugins/authentication.ts'
 import { idempotently } from '../plugins/idempotency.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { replyPosition, repositoriesOf } from '../plugins/positions.ts'
 import { IdParams, NullableTime, pageOf, problems, Time } from '../schemas/shared.ts'
 
 const RoleName = Type.Enum([...ROLES], {
@@ -35,7 +35,7 @@ export function registerKeyRoutes(app: Api, store: Store): void {
       },
     },
     async (request) => {
-      const keys = await store.read(identityOf(request).scope, 'latest').apiKeys.list()
+      const keys = await repositoriesOf(request, store).apiKeys.list()
       // All of them at once: there are at most a thousand.
       return { items: keys.map(present), nextCursor: null }
     },

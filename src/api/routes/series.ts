@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { TenantScope } from '../../access/tenant-scope.ts'
+import type { Freshness } from '../../database/position.ts'
 import { invalidField, notFound } from '../../errors.ts'
 import { MIN_CHART_POINTS } from '../../metrics/metric-query.ts'
 import type { Series } from '../../metrics/metrics-engine.ts'
@@ -8,6 +9,7 @@ import { replayBand } from '../../workflows/replay-band.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
+import { freshnessOf, metricsFreshnessOf, repositoriesOf } from '../plugins/positions.ts'
 import {
   DatasetParams,
   Instant,
@@ -61,9 +63,11 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
     async (request) => {
       const { scope } = identityOf(request)
       const { limit = 50, cursor, metric, tags: tagText } = request.query
-      const dataset = await store.read(scope, 'latest').datasets.get(request.params.dataset)
+      const { core, metrics } = freshnessOf(request, store)
+      const dataset = await store.read(scope, core).datasets.get(request.params.dataset)
       const found = await store.metrics.listSeries(scope, {
         sourceId: dataset.id,
+        freshness: metrics,
         limit: limit + 1,
         ...(metric === undefined ? {} : { metric }),
         ...(tagText === undefined ? {} : { tags: parseTags(tagText) }),
@@ -88,7 +92,10 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
         response: { 200: SeriesBody, ...problems },
       },
     },
-    async (request) => presentSeries(await findSeries(store, identityOf(request).scope, request.params.id)),
+    async (request) => {
+      const { metrics } = freshnessOf(request, store)
+      return presentSeries(await findSeries(store, identityOf(request).scope, request.params.id, metrics))
+    },
   )
 
   app.get(
@@ -120,7 +127,8 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { scope } = identityOf(request)
-      const series = await findSeries(store, scope, request.params.id)
+      const freshness = await metricsFreshnessOf(request, store)
+      const series = await findSeries(store, scope, request.params.id, freshnessOf(request, store).metrics)
       const { limit = MAX_POINTS, maxPoints } = request.query
       if (maxPoints !== undefined) {
         const { isReduced, timesMs, values } = await store.metrics.chart(
@@ -129,6 +137,7 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
           parseRange(request.query),
           maxPoints,
           untilAbandoned(reply),
+          freshness,
         )
         return reply
           .type('application/json')
@@ -147,6 +156,7 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
         parseRange(request.query),
         limit + 1,
         untilAbandoned(reply),
+        freshness,
       )
       const skip = Math.max(0, tail.timesMs.length - limit)
       // Two hundred thousand numbers: the plain serializer is the fast one.
@@ -191,8 +201,9 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
     },
     async (request, reply) => {
       const { scope } = identityOf(request)
-      const series = await findSeries(store, scope, request.params.id)
-      const job = await store.read(scope, 'latest').jobs.get(request.query.jobId)
+      const freshness = await metricsFreshnessOf(request, store)
+      const series = await findSeries(store, scope, request.params.id, freshnessOf(request, store).metrics)
+      const job = await repositoriesOf(request, store).jobs.get(request.query.jobId)
       const band = await replayBand(
         store,
         scope,
@@ -201,6 +212,7 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
         parseRange(request.query),
         MAX_POINTS,
         untilAbandoned(reply),
+        freshness,
       )
       return reply
         .type('application/json')
@@ -211,8 +223,13 @@ export function registerSeriesRoutes(app: Api, store: Store): void {
 }
 
 /** @throws NomalyError `not_found`, for ids of other tenants too. */
-export async function findSeries(store: Store, scope: TenantScope, id: number): Promise<Series> {
-  const [series] = await store.metrics.listSeries(scope, { ids: [id], limit: 1 })
+export async function findSeries(
+  store: Store,
+  scope: TenantScope,
+  id: number,
+  freshness: Freshness,
+): Promise<Series> {
+  const [series] = await store.metrics.listSeries(scope, { ids: [id], limit: 1, freshness })
   if (series === undefined) throw notFound('series', String(id))
   return series
 }

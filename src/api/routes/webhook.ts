@@ -6,7 +6,7 @@ import type { Store } from '../../store/store.ts'
 import type { Api } from '../api.ts'
 import { untilAbandoned } from '../plugins/abandonment.ts'
 import { identityOf } from '../plugins/authentication.ts'
-import { replyPosition } from '../plugins/positions.ts'
+import { replyPosition, repositoriesOf } from '../plugins/positions.ts'
 import { problems } from '../schemas/shared.ts'
 
 const tags = ['webhook']
@@ -24,9 +24,7 @@ export function registerWebhookRoutes(app: Api, store: Store, privateAddresses: 
       },
     },
     async (request, reply) => {
-      const webhook = parseWebhook(
-        await store.read(identityOf(request).scope, 'latest').settings.get(WEBHOOK_SETTING),
-      )
+      const webhook = parseWebhook(await repositoriesOf(request, store).settings.get(WEBHOOK_SETTING))
       // An answer of `null` needs to be said as JSON, or it would be an empty body.
       return reply
         .type('application/json')
