@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { onTestFinished } from 'vitest'
 import { urlForLogin } from '../../src/config/database-url.ts'
@@ -45,9 +46,25 @@ export async function startPair(settings: Readonly<Record<string, string>> = {})
   }
 }
 
-/** Stops all processes of a server in place, or lets them go on: connections stay open meanwhile, and nothing is answered. */
-export async function signalAll(server: TestServer, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-  for (const pid of await findServerProcesses(server.directory)) process.kill(pid, signal)
+/** Stops all processes of a server in place: connections stay open, and nothing is answered. Answers how to let them go on; the end of the test does. */
+export async function freeze(server: TestServer): Promise<() => void> {
+  const pids = await findServerProcesses(server.directory)
+  const signal = (name: NodeJS.Signals): void => {
+    for (const pid of pids) process.kill(pid, name)
+  }
+  // One that is stopped hears nothing else: it would outlive this process, were that killed now.
+  const guard = spawn('/bin/sh', ['-c', 'cat > /dev/null; kill -CONT "$@"', 'guard', ...pids.map(String)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  const thaw = (): void => {
+    if (guard.killed) return
+    guard.kill('SIGKILL')
+    signal('SIGCONT')
+  }
+  onTestFinished(thaw)
+  signal('SIGSTOP')
+  return thaw
 }
 
 /** A pool on such servers, until the test ends. */

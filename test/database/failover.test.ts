@@ -4,7 +4,7 @@ import { connectClient } from '../../src/database/connect.ts'
 import type { Database } from '../../src/database/database.ts'
 import { eventually } from '../support/nomaly.ts'
 import { app, latest } from './database-fixture.ts'
-import { openDatabase, signalAll, startPair, withTable, Writers, written } from './failover-fixture.ts'
+import { openDatabase, freeze, startPair, withTable, Writers, written } from './failover-fixture.ts'
 
 async function port(database: Database): Promise<number> {
   const [row] = await database.read(latest, (connection) =>
@@ -75,12 +75,11 @@ describe('a failover is followed without a restart', () => {
     const database = openDatabase(url)
     const writers = new Writers(database)
     await eventually(async () => writers.acknowledged.length > 50)
-    await signalAll(primary, 'SIGSTOP')
-    onTestFinished(() => signalAll(primary, 'SIGCONT'))
+    const thaw = await freeze(primary)
     await standby.promote()
     const before = writers.acknowledged.length
     await eventually(async () => writers.acknowledged.length > before + 50, 30_000)
-    await signalAll(primary, 'SIGCONT')
+    thaw()
     await sleep(300)
     const ports = await Promise.all(Array.from({ length: 30 }, () => port(database)))
     await writers.stop()
