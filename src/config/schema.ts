@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { FAILOVER_OPTIONS } from './failover-options.ts'
 import { LIMIT_OPTIONS } from './limit-options.ts'
 import { integer, type Option, text } from './option.ts'
 import { SESSION_OPTIONS } from './session-options.ts'
@@ -76,6 +77,7 @@ export const CONFIG_OPTIONS = {
     secret: true,
     description: 'The login that migrations of the metrics database run as, as ADMIN_DATABASE_URL.',
   } as Option<string | undefined>,
+  ...FAILOVER_OPTIONS,
   redisUrl: {
     env: 'REDIS_URL',
     kind: { type: 'text' },
