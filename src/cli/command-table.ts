@@ -138,6 +138,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'where points are kept: show, or move to the other engine',
     load: async () => (await import('./commands/metrics.ts')).registerMetrics,
   },
+  drill: {
+    group: ADMINISTER,
+    summary: 'lose the leader of the cluster on purpose, and count what became of every write',
+    load: async () => (await import('./commands/drill.ts')).registerDrill,
+  },
   worker: {
     group: ADMINISTER,
     summary: 'run only the worker, for more machines than one',
