@@ -8,6 +8,7 @@ import type { Store } from '../../store/store.ts'
 import { advanceStream } from '../../workflows/advance-stream.ts'
 import { appendPoints } from '../../workflows/append-points.ts'
 import { addJob } from '../../workflows/manage-jobs.ts'
+import { untilDeadline } from './until-deadline.ts'
 
 export interface FindingsWatchOptions {
   readonly store: Store
@@ -34,7 +35,6 @@ const LEARNING = 1_000
 const SPIKE_EVERY = 47
 const WRITE_INTERVAL_MS = 100
 const LOOK_INTERVAL_MS = 200
-const ATTEMPTS = 60
 const SETTINGS = { algorithm: 'robust-z', budget: { alarms: 1, perSeconds: 3_600 } }
 
 /** Writes a signal with spikes and takes a streaming job over it, beside whatever workers the installation has, while the leader is lost. */
@@ -68,12 +68,13 @@ export class FindingsWatch implements AsyncDisposable {
     return new FindingsWatch(options, job.id)
   }
 
-  /** Ends writing, has the job see everything, and compares. */
-  async account(): Promise<FindingsAccount> {
-    await this[Symbol.asyncDispose]()
+  /** Ends writing, has the job see everything within the time given, and compares. What it could not see by then is missed. */
+  async account(timeoutMs: number): Promise<FindingsAccount> {
     const { store, identity } = this.#options
-    await retry(() => advance(this.#options, this.#jobId, new AbortController().signal))
     const { scope } = identity
+    const deadline = AbortSignal.timeout(timeoutMs)
+    await untilDeadline(deadline, () => this[Symbol.asyncDispose]())
+    await untilDeadline(deadline, () => this.#advanceAll(deadline))
     const latest = store.read(scope, 'latest')
     const found: number[] = []
     for (let cursor: string | undefined; ;) {
@@ -98,9 +99,22 @@ export class FindingsWatch implements AsyncDisposable {
     }
   }
 
+  /** Ends both lanes; one that waits for an answer is waited for. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort()
     await Promise.all(this.#lanes)
+  }
+
+  /** A cluster that has just got a new leader may refuse for a while. */
+  async #advanceAll(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await advance(this.#options, this.#jobId, signal)
+        return
+      } catch {
+        await sleep(LOOK_INTERVAL_MS, undefined, { signal }).catch(() => {})
+      }
+    }
   }
 
   /** In order, each until it is stored: what a detector sees late it leaves out. */
@@ -175,17 +189,4 @@ async function appendSignal(
 function signalAt(n: number): number {
   const noise = (Math.imul(n + 1, 2_654_435_761) >>> 0) / 2 ** 31 - 1
   return n >= LEARNING && n % SPIKE_EVERY === 0 ? 160 + noise : 100 + noise
-}
-
-/** A cluster that has just got a new leader may refuse for a while. */
-async function retry(work: () => Promise<void>): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await work()
-      return
-    } catch (error) {
-      if (attempt === ATTEMPTS) throw error
-      await sleep(500)
-    }
-  }
 }

@@ -14,6 +14,7 @@ import { FindingsWatch } from './findings-watch.ts'
 import { findCounters, findPoints, type FoundLanes } from './found-writes.ts'
 import type { PatroniClient } from './patroni-client.ts'
 import type { DrillKind, Strike } from './strike.ts'
+import { untilDeadline } from './until-deadline.ts'
 import { longestPauseMs, WriteLedger } from './write-ledger.ts'
 
 export type DrillPhase = 'warming up' | 'striking' | 'watching' | 'healing' | 'accounting'
@@ -53,6 +54,8 @@ export interface DrillReport {
 
 /** Replication that was cut this long before the blow leaves something behind that only the leader has. */
 const CUT_LEAD_MS = 300
+const ACCOUNT_TIMEOUT_MS = 30_000
+const TIDY_TIMEOUT_MS = 20_000
 const SIGNAL_AGE_MS = 6 * 86_400_000
 
 /**
@@ -110,7 +113,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillReport> {
   await load.stop()
 
   options.onPhase?.('accounting')
-  const foundFindings = await findings.account()
+  const foundFindings = await findings.account(ACCOUNT_TIMEOUT_MS)
   const counters = await findCounters(store, place.site)
   const counted = accountFor(ledger.of('counters'), without(counters, 'straight'))
   const stored = accountFor(ledger.of('points'), await findPoints(store, place.site))
@@ -138,7 +141,8 @@ export async function runDrill(options: DrillOptions): Promise<DrillReport> {
     leaderAfter: leaderAfter?.name,
     wholeAfterMs: leaderAfter === undefined ? undefined : wholeAtMs - struckAtMs,
   }
-  await closeSite(store, place)
+  // Where it cannot be done now, the next drill and the retention of the dataset do it.
+  await untilDeadline(AbortSignal.timeout(TIDY_TIMEOUT_MS), () => closeSite(store, place).catch(() => {}))
   return {
     run,
     startedAt: new Date(startedAtMs).toISOString(),
