@@ -29,7 +29,10 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
 
 /** The document that the server answers at `/openapi.json`; made without a database, which describing routes does not need. */
 async function openApiDocument(): Promise<string> {
-  const store = { notifier: { subscribe: () => () => {}, onReconnect: () => () => {} } } as unknown as Store
+  const store = {
+    database: { onWait: () => {} },
+    notifier: { subscribe: () => () => {}, onReconnect: () => () => {} },
+  } as unknown as Store
   const app = await buildApp({
     store,
     config: loadConfig({}),

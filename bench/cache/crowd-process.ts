@@ -7,7 +7,11 @@ import { readAggregate } from './aggregate.ts'
 import type { CrowdOptions } from './crowd.ts'
 
 const { databaseUrl, redisUrl, tenantId, sourceId } = JSON.parse(process.argv[2]!) as CrowdOptions
-const config = loadConfig({ NOMALY_DATABASE_CONNECTIONS: '4', REDIS_URL: redisUrl })
+const config = loadConfig({
+  NOMALY_DATABASE_POOL_SIZE: '4',
+  NOMALY_DATABASE_POOL_OVERFLOW: '0',
+  REDIS_URL: redisUrl,
+})
 await using store = await openStore(config, databaseUrl, (line) => console.error(line))
 const scope = { tenantId }
 process.on('message', ({ key, readers }: { key: string; readers: number }) => {

@@ -4,7 +4,7 @@ import { openStore } from '../../src/store/open-store.ts'
 import { machineMs, type SubscribersMessage, type SubscribersOptions } from './messages.ts'
 
 const { databaseUrl, tenantId, flag, subscribers } = JSON.parse(process.argv[2]!) as SubscribersOptions
-const config = loadConfig({ NOMALY_DATABASE_CONNECTIONS: '4' })
+const config = loadConfig({ NOMALY_DATABASE_POOL_SIZE: '4', NOMALY_DATABASE_POOL_OVERFLOW: '0' })
 await using store = await openStore(config, databaseUrl, (line) => console.error(line))
 const seen: number[][] = Array.from({ length: subscribers }, () => [])
 for (const times of seen)

@@ -16,6 +16,7 @@ import { answerBadHttp, answerBadPath } from './plugins/malformed-requests.ts'
 import { registerIdempotency } from './plugins/idempotency.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { registerProblemDetails } from './plugins/problem-details.ts'
+import { registerPurpose } from './plugins/purpose.ts'
 import { noteAttempts, registerAttemptLimits, registerRateLimits } from './plugins/rate-limits.ts'
 import { closeRefusedUpgrades, isUpgrade } from './plugins/upgrades.ts'
 import { compileValidator } from './plugins/validation.ts'
@@ -114,6 +115,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   noteAttempts(app, store, browserCookie)
   registerRateLimits(app, store)
   registerIdempotency(app)
+  registerPurpose(app)
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
     metrics.requestSeconds.observe(

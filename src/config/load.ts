@@ -1,7 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { type FieldProblem, NomalyError } from '../errors.ts'
+import { parseDatabaseUrl } from './database-url.ts'
 import { applyProfile, type Config } from './profiles.ts'
 import { CONFIG_OPTIONS, type Option, type RawConfig } from './schema.ts'
+
+/** Variables that are not read any more, and what to do about them: an old value that nobody looks at would be worse than an error. */
+const GONE: Readonly<Record<string, string>> = {
+  NOMALY_DATABASE_CONNECTIONS:
+    'has been replaced by NOMALY_DATABASE_POOL_SIZE and NOMALY_DATABASE_POOL_OVERFLOW',
+  NOMALY_METRICS_DATABASE_CONNECTIONS:
+    'has been replaced by NOMALY_METRICS_DATABASE_POOL_SIZE and NOMALY_METRICS_DATABASE_POOL_OVERFLOW',
+}
 
 /** The variables of an environment. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -11,7 +20,9 @@ export type Environment = Readonly<Record<string, string | undefined>>
  * @throws NomalyError `invalid_input` that lists every variable that is wrong.
  */
 export function loadConfig(environment: Environment = process.env): Config {
-  const problems: FieldProblem[] = []
+  const problems: FieldProblem[] = Object.entries(GONE)
+    .filter(([name]) => (environment[name] ?? '') !== '')
+    .map(([field, reason]) => ({ field, reason }))
   const raw: Record<string, unknown> = {}
   for (const [name, option] of Object.entries(CONFIG_OPTIONS) as [string, Option<unknown>][]) {
     try {
@@ -51,6 +62,9 @@ function parse(option: Option<unknown>, value: string): unknown {
       return value
     case 'url':
       if (!URL.canParse(value)) throw new Error('is not a URL')
+      return value
+    case 'database url':
+      parseDatabaseUrl(value)
       return value
     case 'choice':
       if (!kind.choices.includes(value)) throw new Error(`must be one of ${kind.choices.join(', ')}`)

@@ -2,6 +2,7 @@
 export type OptionKind =
   | { readonly type: 'text' }
   | { readonly type: 'url' }
+  | { readonly type: 'database url' }
   | { readonly type: 'choice'; readonly choices: readonly string[] }
   | { readonly type: 'integer'; readonly min: number; readonly max: number; readonly unit?: string }
 
@@ -32,4 +33,13 @@ export function integer(
   description: string,
 ): Option<number> {
   return { env, kind: { type: 'integer', min, max, unit }, fallback, description }
+}
+
+/** An option that is the address of a database, and left out otherwise. */
+export function databaseUrl(
+  env: string,
+  fallbackText: string,
+  description: string,
+): Option<string | undefined> {
+  return { env, kind: { type: 'database url' }, fallback: undefined, fallbackText, secret: true, description }
 }

@@ -29,6 +29,8 @@ function kindText(kind: OptionKind): string {
   switch (kind.type) {
     case 'choice':
       return kind.choices.map((choice) => `\`${choice}\``).join(', ')
+    case 'database url':
+      return 'url'
     case 'integer':
       return `${kind.min}–${kind.max} ${kind.unit ?? ''}`.trim()
     default:

@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { FAILOVER_OPTIONS } from './failover-options.ts'
 import { LIMIT_OPTIONS } from './limit-options.ts'
-import { integer, type Option, text } from './option.ts'
+import { databaseUrl, integer, type Option, text } from './option.ts'
+import { POOL_OPTIONS } from './pool-options.ts'
 import { SESSION_OPTIONS } from './session-options.ts'
 
 export type { Option, OptionKind } from './option.ts'
@@ -44,39 +45,36 @@ export const CONFIG_OPTIONS = {
     '',
     'Addresses and networks of the proxies in front of it, with commas: `10.0.0.7, 192.168.4.0/24`. Only of these are `X-Forwarded-For`, `-Host` and `-Proto` believed; who asks is told by the address of the connection otherwise.',
   ),
-  databaseUrl: {
-    env: 'DATABASE_URL',
-    kind: { type: 'url' },
-    fallback: undefined,
-    fallbackText: 'the embedded server',
-    secret: true,
-    description: 'A PostgreSQL server, 15 or newer: `postgresql://user:password@host:5432/database`.',
-  } as Option<string | undefined>,
-  adminDatabaseUrl: {
-    env: 'ADMIN_DATABASE_URL',
-    kind: { type: 'url' },
-    fallback: undefined,
-    fallbackText: 'DATABASE_URL',
-    secret: true,
-    description: 'The login that migrations run as; it may create roles and schemas.',
-  } as Option<string | undefined>,
-  metricsDatabaseUrl: {
-    env: 'METRICS_DATABASE_URL',
-    kind: { type: 'url' },
-    fallback: undefined,
-    fallbackText: 'the core database',
-    secret: true,
-    description:
-      'A database of their own for series and points, as DATABASE_URL. For new installations: one that has points in its core stays with that.',
-  } as Option<string | undefined>,
-  metricsAdminDatabaseUrl: {
-    env: 'METRICS_ADMIN_DATABASE_URL',
-    kind: { type: 'url' },
-    fallback: undefined,
-    fallbackText: 'METRICS_DATABASE_URL',
-    secret: true,
-    description: 'The login that migrations of the metrics database run as, as ADMIN_DATABASE_URL.',
-  } as Option<string | undefined>,
+  databaseUrl: databaseUrl(
+    'DATABASE_URL',
+    'the embedded server',
+    'A PostgreSQL server, 15 or newer: `postgresql://user:password@host:5432/database`. Several with commas, `…@h1:5432,h2:5432/…`: the one that takes writes is found, and followed when it changes.',
+  ),
+  adminDatabaseUrl: databaseUrl(
+    'ADMIN_DATABASE_URL',
+    'DIRECT_DATABASE_URL, else DATABASE_URL',
+    'The login that migrations run as; it may create roles and schemas.',
+  ),
+  directDatabaseUrl: databaseUrl(
+    'DIRECT_DATABASE_URL',
+    'DATABASE_URL',
+    'The same database past a connection pooler such as PgBouncer, for what needs a connection of its own: listening, the queue, locks that outlast a transaction, migrations.',
+  ),
+  metricsDatabaseUrl: databaseUrl(
+    'METRICS_DATABASE_URL',
+    'the core database',
+    'A database of their own for series and points, as DATABASE_URL. For new installations: one that has points in its core stays with that.',
+  ),
+  metricsAdminDatabaseUrl: databaseUrl(
+    'METRICS_ADMIN_DATABASE_URL',
+    'METRICS_DIRECT_DATABASE_URL, else METRICS_DATABASE_URL',
+    'The login that migrations of the metrics database run as, as ADMIN_DATABASE_URL.',
+  ),
+  metricsDirectDatabaseUrl: databaseUrl(
+    'METRICS_DIRECT_DATABASE_URL',
+    'METRICS_DATABASE_URL',
+    'To METRICS_DATABASE_URL what DIRECT_DATABASE_URL is to DATABASE_URL.',
+  ),
   ...FAILOVER_OPTIONS,
   redisUrl: {
     env: 'REDIS_URL',
@@ -135,27 +133,7 @@ export const CONFIG_OPTIONS = {
     description:
       'What keeps the points: TimescaleDB (2.20 or newer, not its Apache edition), or partitions of plain PostgreSQL. `auto` takes TimescaleDB where the server offers it. Decides for a new database only: one that has metrics stays with what they are in.',
   } as Option<'auto' | 'timescale' | 'partitioned'>,
-  databaseConnections: integer(
-    'NOMALY_DATABASE_CONNECTIONS',
-    20,
-    [4, 1000],
-    'connections',
-    'Most connections this process keeps to the database, beside three for listening and the queue.',
-  ),
-  metricsDatabaseConnections: integer(
-    'NOMALY_METRICS_DATABASE_CONNECTIONS',
-    10,
-    [4, 1000],
-    'connections',
-    'Most connections this process keeps to the database of METRICS_DATABASE_URL.',
-  ),
-  acquireTimeoutMs: integer(
-    'NOMALY_DATABASE_ACQUIRE_TIMEOUT_MS',
-    10_000,
-    [100, 600_000],
-    'ms',
-    'How long a request waits for a free connection before it is refused with 503.',
-  ),
+  ...POOL_OPTIONS,
   statementTimeoutMs: integer(
     'NOMALY_DATABASE_STATEMENT_TIMEOUT_MS',
     30_000,

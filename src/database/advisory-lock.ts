@@ -11,7 +11,7 @@ export async function whileAlone<T>(
   options: TransactionOptions,
   work: (session: Connection) => Promise<T>,
 ): Promise<T | undefined> {
-  return database.session(options, async (session) => {
+  return database.session({ ...options, mayIdle: true }, async (session) => {
     const [row] = await session.query<{ taken: boolean }>(`select pg_try_advisory_lock(${key}) as taken`)
     if (!row!.taken) return undefined
     try {

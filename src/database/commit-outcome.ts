@@ -1,7 +1,8 @@
 import pg from 'pg'
 import { NomalyError } from '../errors.ts'
 import { openingStatements } from './connection.ts'
-import { isConnectionLoss, toNomalyError } from './database-errors.ts'
+import { CommitRefused, isConnectionLoss, toNomalyError } from './database-errors.ts'
+import { sendCommit } from './send-commit.ts'
 
 /** Runs a look on a connection that is not the one whose commit is uncertain. */
 type WithClient = (look: (client: pg.PoolClient) => Promise<boolean>) => Promise<boolean>
@@ -34,7 +35,7 @@ export async function establishCommit(marker: string, cause: unknown, withClient
     throw new NomalyError('unavailable', 'The database went away before the write was committed.', {
       hint: 'Nothing was stored. Send it again.',
       retryAfterSeconds: 1,
-      cause,
+      cause: new CommitRefused(cause),
     })
   }
   throw new NomalyError(
@@ -60,7 +61,9 @@ async function readVerdict(client: pg.PoolClient, marker: string): Promise<boole
     'select verdict from nomaly.commit_markers where marker = $1',
     [marker],
   )
-  await client.query('commit')
+  // Where standbys are waited for, the marker that is seen may not be on any of them yet. What is written after it is there only with it.
+  await client.query('insert into nomaly.commit_markers (marker) values (gen_random_uuid())')
+  await sendCommit(client, 'commit', STATEMENT_TIMEOUT_MS)
   return result.rows[0]?.verdict === 'committed'
 }
 

@@ -92,6 +92,19 @@ export class Connection {
   }
 }
 
+/** How far a transaction is kept from others that run at the same time (PostgreSQL manual, 13.2). */
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
+
+/** What a transaction is kept to. */
+export interface TransactionLimits {
+  /** How long the server lets it stand without a statement, in milliseconds; as long as a statement may take otherwise. */
+  readonly idleMs?: number
+  /** How long a statement waits for a lock, in milliseconds; as long as it may take otherwise. */
+  readonly lockMs?: number
+  /** A read sees one snapshot throughout; a write sees what others committed, and locks what it changes, unless another one is named. */
+  readonly isolation?: Isolation
+}
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
@@ -103,18 +116,24 @@ export function openingStatements(
   role: DatabaseRole,
   scope: TenantScope | undefined,
   statementTimeoutMs: number,
+  limits: TransactionLimits = {},
 ): string[] {
   if (scope !== undefined && !UUID.test(scope.tenantId))
     throw new NomalyError('internal', 'A tenant id that is not a UUID reached the database layer.')
-  // A read sees one snapshot throughout; a write sees what others committed, and locks what it changes.
-  const isolation = mode === 'read only' ? 'repeatable read' : 'read committed'
+  const { idleMs = statementTimeoutMs, lockMs = statementTimeoutMs } = limits
+  const { isolation = mode === 'read only' ? 'repeatable read' : 'read committed' } = limits
   return [
     `begin isolation level ${isolation} ${mode}`,
     `set local role ${role}`,
     `set local nomaly.tenant_id = '${scope?.tenantId ?? ''}'`,
-    `set local statement_timeout = ${Math.max(1, Math.round(statementTimeoutMs))}`,
-    `set local idle_in_transaction_session_timeout = ${Math.max(1, Math.round(statementTimeoutMs))}`,
+    `set local statement_timeout = ${wholeMs(statementTimeoutMs)}`,
+    `set local lock_timeout = ${wholeMs(lockMs)}`,
+    `set local idle_in_transaction_session_timeout = ${wholeMs(idleMs)}`,
   ]
+}
+
+function wholeMs(ms: number): number {
+  return Math.max(1, Math.round(ms))
 }
 
 /** Runs work on a connection: that of the open unit of work, or one of a read of its own. */

@@ -1,85 +1,91 @@
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
-import type { TenantScope } from '../access/tenant-scope.ts'
-import { Connection, type DatabaseRole, openingStatements } from './connection.ts'
+import type pg from 'pg'
 import { cancelQuery } from './cancel-query.ts'
 import { establishCommit } from './commit-outcome.ts'
-import { CORE_DATABASE, type DatabaseLabel, isConnectionLoss, toNomalyError } from './database-errors.ts'
-import type { Committed, Freshness, Position } from './position.ts'
-import { logSlowStatements } from './slow-statements.ts'
+import { Connection, openingStatements, type TransactionLimits } from './connection.ts'
+import type {
+  DatabaseOptions,
+  ReadOptions,
+  SessionOptions,
+  TransactionOptions,
+  WriteOptions,
+} from './database-options.ts'
+import {
+  CORE_DATABASE,
+  type DatabaseLabel,
+  isConnectionLoss,
+  isReadOnly,
+  toNomalyError,
+} from './database-errors.ts'
+import type { Lease } from './lease.ts'
+import { ConnectionPool, type LeaseRequest, type PoolUse } from './pool.ts'
+import type { Committed, Position } from './position.ts'
+import { POSITION_QUERY, type PositionRow, readSystemId, toPosition } from './position-query.ts'
+import { type Budget, currentPurpose } from './purpose.ts'
+import { sendCommit, UnreplicatedCommit } from './send-commit.ts'
+import { heldForTooLong, LostConnection, notReplicated, UncertainCommit } from './transaction-errors.ts'
+import { type RetryReason, withRetries } from './transaction-retries.ts'
 
-export interface DatabaseOptions {
-  readonly url: string
-  /** Shown in `pg_stat_activity`. */
-  readonly applicationName: string
-  /** How errors name it; the core database where it is left out. */
-  readonly label?: DatabaseLabel
-  readonly maxConnections: number
-  /** How long a caller waits for a free connection before it is told that the database is busy. */
-  readonly acquireTimeoutMs: number
-  readonly statementTimeoutMs: number
-  /** How long COMMIT may take before its outcome is looked up on another connection. */
-  readonly commitTimeoutMs: number
-  /** Statements that take as long are logged; 0 turns it off. Asked anew at each statement, as the times above are. */
-  readonly slowStatementMs?: number
-  readonly log: (message: string) => void
-}
+export type { DatabaseOptions, ReadOptions, SessionOptions, TransactionOptions, WriteOptions }
 
-export interface TransactionOptions {
-  readonly role: DatabaseRole
-  readonly scope?: TenantScope
-  readonly signal?: AbortSignal | undefined
-  /** Longest time of one statement; the pool's default otherwise. */
-  readonly timeoutMs?: number
-}
-
-export interface ReadOptions extends TransactionOptions {
-  readonly freshness: Freshness
-}
-
-const POSITION_QUERY =
-  'select pg_current_wal_insert_lsn()::text as lsn, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline'
+/** The server may stand a moment longer without a statement than this process lets it, so that the log can say who it was. */
+const IDLE_GRACE_MS = 5_000
 
 /** A pool of connections to one PostgreSQL database, and what makes its transactions safe to acknowledge. */
 export class Database implements AsyncDisposable {
-  readonly #pool: pg.Pool
+  readonly #pool: ConnectionPool
   readonly #options: DatabaseOptions
   /** Clients whose state is unknown: closed, not reused, when they come back. */
   readonly #broken = new WeakSet<pg.PoolClient>()
   readonly #label: DatabaseLabel
+  readonly #retries: Record<RetryReason, number> = { collision: 0, loss: 0 }
   #systemId: string | undefined
 
   constructor(options: DatabaseOptions) {
     this.#options = options
     this.#label = options.label ?? CORE_DATABASE
-    this.#pool = new pg.Pool({
-      connectionString: options.url,
-      application_name: options.applicationName,
-      max: options.maxConnections,
-      idleTimeoutMillis: 60_000,
-      connectionTimeoutMillis: options.acquireTimeoutMs,
-      maxLifetimeSeconds: 3600,
-      keepAlive: true,
-    })
-    this.#pool.on('connect', (client) => logSlowStatements(client, options))
-    // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-    this.#pool.on('error', (error) =>
-      options.log(`An idle connection to the ${this.#label.name} broke: ${error.message}`),
-    )
+    this.#pool = new ConnectionPool(options)
   }
 
-  /** Connections in the pool right now. */
-  get poolUse(): { total: number; idle: number; waiting: number; max: number } {
-    const { totalCount, idleCount, waitingCount } = this.#pool
-    return { total: totalCount, idle: idleCount, waiting: waitingCount, max: this.#options.maxConnections }
+  /** How the pool is used right now. */
+  get poolUse(): PoolUse {
+    return this.#pool.use
+  }
+
+  /** How often transactions were run again, since the process began. */
+  get retryCounts(): Readonly<Record<RetryReason, number>> {
+    return this.#retries
+  }
+
+  /** The most connections that a budget may have at once. */
+  roomFor(budget: Budget): number {
+    return this.#pool.roomFor(budget)
+  }
+
+  /** Has `listener` hear how long each who got a connection has waited for it, in milliseconds. */
+  onWait(listener: (budget: Budget, waitedMs: number) => void): void {
+    this.#pool.onWait(listener)
   }
 
   /**
    * Runs `work` in one transaction and answers after COMMIT, with the position of the commit.
-   * @throws NomalyError `unknown_outcome` when neither commit nor abort could be established.
+   * @throws NomalyError `unknown_outcome` when neither commit nor abort could be established, or a standby that was to have it may not.
    */
   async transaction<T>(
-    options: TransactionOptions,
+    options: WriteOptions,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<Committed<T>> {
+    if (options.retry !== true) return this.#transactionOnce(options, work)
+    const { signal } = options
+    const { random = Math.random } = this.#options
+    const onRetry = (reason: RetryReason): void => {
+      this.#retries[reason] += 1
+    }
+    return withRetries(() => this.#transactionOnce(options, work), { signal, random, onRetry })
+  }
+
+  async #transactionOnce<T>(
+    options: WriteOptions,
     work: (connection: Connection) => Promise<T>,
   ): Promise<Committed<T>> {
     const marker = randomUUID()
@@ -114,14 +120,32 @@ export class Database implements AsyncDisposable {
    * Runs `work` on a connection outside any transaction, for statements that make transactions of their own. The connection is closed
    * afterwards, and with it goes what was locked or set.
    */
-  async session<T>(options: TransactionOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#withClient(options, async (client) => {
-      const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
-      this.#broken.add(client)
-      await client.query(
-        `set role ${options.role}; set statement_timeout = ${Math.max(1, Math.round(timeoutMs))}`,
-      )
-      return work(new Connection(client))
+  async session<T>(options: SessionOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
+    // Through a pooler that lends servers by the transaction, locks and settings would be left to whoever comes next.
+    const isDirect = this.#options.directUrl !== undefined
+    const lease = (request: LeaseRequest): Promise<Lease> => {
+      const wish = { ...request, mayIdle: options.mayIdle === true }
+      return isDirect ? this.#pool.leaseDirect(wish) : this.#pool.lease(wish)
+    }
+    return this.#withClient(
+      options,
+      async (client) => {
+        const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
+        this.#broken.add(client)
+        await client.query(
+          `set role ${options.role}; set statement_timeout = ${Math.max(1, Math.round(timeoutMs))}`,
+        )
+        return work(new Connection(client))
+      },
+      lease,
+    )
+  }
+
+  /** Whether something that lends servers to several clients stands in between: the key of a connection is not that of its server then. */
+  async isPooled(): Promise<boolean> {
+    return this.#withClient({ role: 'nomaly_system' }, async (client) => {
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+      return rows[0]!.pid !== (client as unknown as { readonly processID: number }).processID
     })
   }
 
@@ -130,61 +154,56 @@ export class Database implements AsyncDisposable {
     return this.#withClient({ role: 'nomaly_system' }, async (client) => {
       this.#systemId ??= await readSystemId(client)
       const result = await client.query<PositionRow>(POSITION_QUERY)
-      return this.#toPosition(result.rows[0]!)
+      return toPosition(result.rows[0]!, this.#systemId)
     })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.end()
+    await this.#pool[Symbol.asyncDispose]()
   }
 
   async #withClient<T>(
     options: TransactionOptions,
     work: (client: pg.PoolClient, stopCancelling: () => void) => Promise<T>,
+    take: (request: LeaseRequest) => Promise<Lease> = (request) => this.#pool.lease(request),
   ): Promise<T> {
     options.signal?.throwIfAborted()
-    const client = await this.#acquire(options.signal)
-    // A connection that breaks while it is checked out fails the query in flight; the event says nothing more.
-    const onClientError = (): void => {}
-    client.on('error', onClientError)
+    const lease = await this.#lease(options, take)
+    const { client } = lease
     // A connection that was told to cancel is not used again: the request may arrive late, and hit somebody else's statement.
     const cancel = (): void => {
       this.#broken.add(client)
-      void cancelQuery(this.#options.url, client)
+      void cancelQuery(client)
     }
     const stopCancelling = (): void => options.signal?.removeEventListener('abort', cancel)
     options.signal?.addEventListener('abort', cancel, { once: true })
     try {
       return await work(client, stopCancelling)
     } catch (error) {
-      if (isConnectionLoss(error) || error instanceof LostConnection) this.#broken.add(client)
+      if (isConnectionLoss(error) || isReadOnly(error) || error instanceof LostConnection)
+        this.#broken.add(client)
       if (error instanceof UncertainCommit) throw error
       if (options.signal?.aborted === true) throw options.signal.reason
+      if (lease.ending === 'idle') throw heldForTooLong(error)
       throw toNomalyError(error instanceof LostConnection ? error.cause : error, this.#label)
     } finally {
       stopCancelling()
-      client.off('error', onClientError)
       // Whatever went wrong above: no connection goes back into the pool inside a transaction.
-      client.release(this.#broken.has(client) || client.getTransactionStatus() !== 'I')
+      lease.release(this.#broken.has(client) || client.getTransactionStatus() !== 'I')
     }
   }
 
-  /** Waits for a connection; one that comes after the caller has given up goes straight back. */
-  async #acquire(signal: AbortSignal | undefined): Promise<pg.PoolClient> {
-    const connecting = this.#pool.connect()
-    const abandoned = Promise.withResolvers<never>()
-    const abandon = (): void => abandoned.reject(signal?.reason)
-    signal?.addEventListener('abort', abandon, { once: true })
+  async #lease(
+    { signal, budget, timeoutMs = this.#options.statementTimeoutMs }: TransactionOptions,
+    take: (request: LeaseRequest) => Promise<Lease>,
+  ): Promise<Lease> {
+    const { applicationName, budget: own = 'web', commitTimeoutMs } = this.#options
+    const current = currentPurpose() ?? { budget: own, label: applicationName }
+    const purpose = budget === undefined ? current : { ...current, budget }
     try {
-      return await Promise.race([connecting, abandoned.promise])
+      return await take({ purpose, signal, timeoutMs: Math.max(timeoutMs, commitTimeoutMs) })
     } catch (error) {
-      connecting.then(
-        (client) => client.release(),
-        () => {},
-      )
       throw signal?.aborted === true ? signal.reason : toNomalyError(error, this.#label)
-    } finally {
-      signal?.removeEventListener('abort', abandon)
     }
   }
 
@@ -192,11 +211,11 @@ export class Database implements AsyncDisposable {
   async #inTransaction<T>(
     client: pg.PoolClient,
     mode: 'read write' | 'read only',
-    options: TransactionOptions,
+    options: WriteOptions,
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
     const timeoutMs = options.timeoutMs ?? this.#options.statementTimeoutMs
-    const opening = openingStatements(mode, options.role, options.scope, timeoutMs)
+    const opening = openingStatements(mode, options.role, options.scope, timeoutMs, this.#limits(options))
     // A read is opened by its first statements; what goes wrong before those leaves nothing behind.
     const connection = new Connection(client, mode === 'read only' ? opening : [])
     try {
@@ -219,64 +238,27 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  /** Writes the commit marker, commits and reads the position, in one round trip with a deadline. */
-  async #commit(client: pg.PoolClient, marker: string, value: unknown): Promise<Position> {
-    const statement = `insert into nomaly.commit_markers (marker) values ('${marker}'); commit; ${POSITION_QUERY}`
-    try {
-      const results = (await withDeadline(
-        client.query(statement) as unknown as Promise<pg.QueryResult[]>,
-        this.#options.commitTimeoutMs,
-      )) as pg.QueryResult<PositionRow>[]
-      return this.#toPosition(results.at(-1)!.rows[0]!)
-    } catch (error) {
-      // From here it cannot be told which of the three failed, or whether the server heard of them at all.
-      this.#broken.add(client)
-      throw new UncertainCommit(value, error)
+  #limits({ timeoutMs, isolation }: WriteOptions): TransactionLimits {
+    const { idleHoldMs, lockTimeoutMs, statementTimeoutMs } = this.#options
+    return {
+      ...(isolation !== undefined && { isolation }),
+      ...(idleHoldMs !== undefined && { idleMs: idleHoldMs + IDLE_GRACE_MS }),
+      ...(timeoutMs === undefined &&
+        lockTimeoutMs !== undefined && { lockMs: Math.min(lockTimeoutMs, statementTimeoutMs) }),
     }
   }
 
-  #toPosition(row: PositionRow): Position {
-    return { systemId: this.#systemId ?? '0', timeline: Number.parseInt(row.timeline, 16), lsn: row.lsn }
-  }
-}
-
-interface PositionRow {
-  readonly lsn: string
-  readonly timeline: string
-}
-
-/** The connection is unusable; `cause` is what the caller should hear. */
-class LostConnection extends Error {
-  constructor(cause: unknown) {
-    super('connection lost', { cause })
-  }
-}
-
-/** COMMIT was sent, and what became of it is to be found out; `value` is what the work answered. */
-class UncertainCommit extends Error {
-  readonly value: unknown
-
-  constructor(value: unknown, cause: unknown) {
-    super('commit outcome unknown', { cause })
-    this.value = value
-  }
-}
-
-async function readSystemId(client: pg.PoolClient): Promise<string> {
-  const result = await client.query<{ id: string }>(
-    'select system_identifier::text as id from pg_control_system()',
-  )
-  return result.rows[0]!.id
-}
-
-async function withDeadline<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('the commit took longer than its limit')), timeoutMs)
-  })
-  try {
-    return await Promise.race([promise, deadline])
-  } finally {
-    clearTimeout(timer)
+  /** Writes the commit marker, commits and reads the position, in one round trip with a deadline. */
+  async #commit(client: pg.PoolClient, marker: string, value: unknown): Promise<Position> {
+    const statements = `insert into nomaly.commit_markers (marker) values ('${marker}'); commit; ${POSITION_QUERY}`
+    try {
+      const results = await sendCommit(client, statements, this.#options.commitTimeoutMs)
+      return toPosition((results.at(-1) as pg.QueryResult<PositionRow>).rows[0]!, this.#systemId ?? '0')
+    } catch (error) {
+      // From here it cannot be told which of the three failed, or whether the server heard of them at all.
+      this.#broken.add(client)
+      if (error instanceof UnreplicatedCommit) throw notReplicated(error)
+      throw new UncertainCommit(value, error)
+    }
   }
 }

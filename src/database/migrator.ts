@@ -6,6 +6,7 @@ import { runner } from 'node-pg-migrate'
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { NomalyError } from '../errors.ts'
+import { connectClient } from './connect.ts'
 
 /** The sets of migrations, each a folder of numbered SQL files with a history of its own; beside `foundation`, which comes before any. */
 export type MigrationSet = 'core' | 'metrics-partitioned' | 'metrics-timescale'
@@ -36,9 +37,7 @@ const ROLE_ATTEMPTS = 20
  * @throws NomalyError `conflict` when an applied file was changed, or the database is of a newer version.
  */
 export async function migrate(options: MigrateOptions): Promise<MigrationReport> {
-  const client = new pg.Client({ connectionString: options.adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(options.adminUrl, { application_name: 'nomaly migrate' })
   try {
     const version = await requireVersion(client)
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])

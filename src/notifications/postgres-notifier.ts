@@ -1,4 +1,5 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { PrimaryFinder } from '../database/primary-finder.ts'
 import { NoticeSender } from './notice-sender.ts'
 import {
   formatNotification,
@@ -10,12 +11,13 @@ import {
 } from './notifier.ts'
 
 const HEARTBEAT_MS = 30_000
+const CONNECT_TIMEOUT_MS = 10_000
 /** Different notices kept for when the connection is back; who was not told of more looks for itself from time to time. */
 const MAX_UNSENT = 10_000
 
 /** LISTEN and NOTIFY on a direct connection of its own: it would be lost through a transaction pool (PostgreSQL manual, NOTIFY). */
 export class PostgresNotifier implements Notifier {
-  readonly #url: string
+  readonly #finder: PrimaryFinder
   readonly #log: (message: string) => void
   readonly #listeners = new Set<NotificationListener>()
   readonly #reconnectListeners = new Set<() => void>()
@@ -27,7 +29,7 @@ export class PostgresNotifier implements Notifier {
   #reconnecting: Promise<void> | undefined
 
   private constructor(url: string, log: (message: string) => void) {
-    this.#url = url
+    this.#finder = new PrimaryFinder(url)
     this.#log = log
   }
 
@@ -74,18 +76,19 @@ export class PostgresNotifier implements Notifier {
   }
 
   async #connect(): Promise<void> {
-    const client = new pg.Client({
-      connectionString: this.#url,
-      application_name: 'nomaly notifier',
-      connectionTimeoutMillis: 5_000,
-      query_timeout: 5_000,
-      keepAlive: true,
-    })
+    const client = await this.#finder.connect(
+      { application_name: 'nomaly notifier', connectionTimeoutMillis: 5_000, query_timeout: 5_000 },
+      AbortSignal.any([this.#closing.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]),
+    )
     client.on('notification', ({ payload }) => this.#deliver(payload ?? ''))
     client.on('error', () => this.#lost(client))
     client.on('end', () => this.#lost(client))
-    await client.connect()
-    await client.query(`listen ${NOTIFICATION_CHANNEL}`)
+    try {
+      await client.query(`listen ${NOTIFICATION_CHANNEL}`)
+    } catch (error) {
+      await client.end().catch(() => {})
+      throw error
+    }
     this.#client = client
     const unsent = [...this.#unsent]
     this.#unsent.clear()

@@ -1,18 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { urlForLogin } from '../config/database-url.ts'
 import type { Config } from '../config/profiles.ts'
 import { NomalyError } from '../errors.ts'
 
+export { urlForLogin }
+
 /** The name of the login that the application uses on the embedded server. */
 export const APPLICATION_LOGIN = 'nomaly'
-
-/** The same server as `adminUrl`, for another login. Carries the password: never log it. */
-export function urlForLogin(adminUrl: string, user: string, password: string): string {
-  const url = new URL(adminUrl)
-  url.username = user
-  url.password = password
-  return url.href
-}
 
 /**
  * How an operator's command reaches the database of an installation that is running.
@@ -21,8 +16,9 @@ export function urlForLogin(adminUrl: string, user: string, password: string): s
 export async function findDatabaseUrls(
   config: Config,
 ): Promise<{ adminUrl: string; applicationUrl: string }> {
-  if (config.databaseUrl !== undefined)
-    return { adminUrl: config.adminDatabaseUrl ?? config.databaseUrl, applicationUrl: config.databaseUrl }
+  const { databaseUrl, adminDatabaseUrl, directDatabaseUrl } = config
+  if (databaseUrl !== undefined)
+    return { adminUrl: adminDatabaseUrl ?? directDatabaseUrl ?? databaseUrl, applicationUrl: databaseUrl }
   try {
     const read = (...path: string[]): Promise<string> => readFile(join(config.dataDirectory, ...path), 'utf8')
     const { port } = JSON.parse(await read('postgres-port.json')) as { port: number }

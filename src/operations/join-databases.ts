@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
+import { connectClient } from '../database/connect.ts'
 import {
   CORE_DATABASE,
   type DatabaseLabel,
@@ -135,14 +136,12 @@ async function withClients(
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const open = async (url: string, label: DatabaseLabel): Promise<pg.Client> => {
-    const client = new pg.Client({ connectionString: url, application_name: 'nomaly migrate' })
-    client.on('error', () => {})
+    const client = await connectClient(url, { application_name: 'nomaly migrate' }).catch(
+      (error: unknown) => {
+        throw explainRefusal(error, label)
+      },
+    )
     stack.defer(() => client.end())
-    try {
-      await client.connect()
-    } catch (error) {
-      throw explainRefusal(error, label)
-    }
     await client.query("set lock_timeout = '30s'")
     return client
   }

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { connectClient } from '../database/connect.ts'
 
 /**
  * What it takes, as `max_locks_per_transaction`, for twenty connections that each read all time at once, where every day of some years has
@@ -8,9 +8,7 @@ const ENOUGH_LOCKS = 512
 
 /** A sentence where the server's lock table is small for hypertables: when it is full, whatever wants another lock fails, whoever it is of. */
 export async function adviseOnLocks(adminUrl: string): Promise<string | undefined> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(adminUrl, { application_name: 'nomaly migrate' })
   try {
     const { rows } = await client.query<{ locks: number }>(
       "select current_setting('max_locks_per_transaction')::int4 as locks",

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { connectClient } from '../database/connect.ts'
 import { hasTable } from '../database/installation.ts'
 import { NomalyError } from '../errors.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
@@ -29,9 +30,7 @@ export async function chooseMetricsEngine(
   adminUrl: string,
   wanted: EngineName | 'auto',
 ): Promise<EngineChoice> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(adminUrl, { application_name: 'nomaly migrate' })
   try {
     const chosen = await readChosen(client)
     if (chosen !== undefined) {
@@ -56,9 +55,7 @@ export async function chooseMetricsEngine(
 
 /** Makes the extension in a database that keeps its metrics without. @throws NomalyError `invalid_input` saying what is missing. */
 export async function requireTimescale(adminUrl: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(adminUrl, { application_name: 'nomaly migrate' })
   try {
     const obstacle = await prepareTimescale(client)
     if (obstacle === undefined) return
@@ -72,9 +69,7 @@ export async function requireTimescale(adminUrl: string): Promise<void> {
 
 /** Notes the engine of a database that has just been migrated for it. */
 export async function rememberMetricsEngine(adminUrl: string, { name }: EngineChoice): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly migrate' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(adminUrl, { application_name: 'nomaly migrate' })
   try {
     await client.query('set role nomaly_owner')
     await client.query(

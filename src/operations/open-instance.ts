@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { loginOf } from '../config/database-url.ts'
 import type { Config } from '../config/profiles.ts'
 import { type DataFolder, openDataFolder } from '../database/data-folder.ts'
 import { type EmbeddedServer, startEmbeddedServer } from '../database/embedded-server.ts'
@@ -97,18 +98,17 @@ export async function openInstance(
 
 /** How a server of the user's own is migrated: where the administrator's login is another one, the application's gets its two roles. */
 export function serverMigration(databaseUrl: string, adminUrl: string | undefined): DatabaseMigration {
-  const login = decodeURIComponent(new URL(databaseUrl).username)
-  if (adminUrl === undefined || login === decodeURIComponent(new URL(adminUrl).username))
-    return { adminUrl: adminUrl ?? databaseUrl }
+  const login = loginOf(databaseUrl)
+  if (adminUrl === undefined || login === loginOf(adminUrl)) return { adminUrl: adminUrl ?? databaseUrl }
   return { adminUrl, applicationLogin: { name: login } }
 }
 
 /** How the database of METRICS_DATABASE_URL is migrated; `undefined` where there is none. */
 export function metricsMigration(config: Config): DatabaseMigration | undefined {
-  const { metricsDatabaseUrl, metricsAdminDatabaseUrl } = config
+  const { metricsDatabaseUrl, metricsAdminDatabaseUrl, metricsDirectDatabaseUrl } = config
   return metricsDatabaseUrl === undefined
     ? undefined
-    : serverMigration(metricsDatabaseUrl, metricsAdminDatabaseUrl)
+    : serverMigration(metricsDatabaseUrl, metricsAdminDatabaseUrl ?? metricsDirectDatabaseUrl)
 }
 
 async function openDatabase(
@@ -119,7 +119,7 @@ async function openDatabase(
 ): Promise<{ applicationUrl: string; embedded: EmbeddedServer | undefined }> {
   const metrics = metricsMigration(config)
   if (config.databaseUrl !== undefined) {
-    const core = serverMigration(config.databaseUrl, config.adminDatabaseUrl)
+    const core = serverMigration(config.databaseUrl, config.adminDatabaseUrl ?? config.directDatabaseUrl)
     await migrateInstance(core, config.metricsEngine, log, metrics)
     return { applicationUrl: config.databaseUrl, embedded: undefined }
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
 import type { Config } from '../config/profiles.ts'
+import { connectClient } from '../database/connect.ts'
 import { scramVerifier } from '../database/scram-verifier.ts'
 import { invalidField, NomalyError } from '../errors.ts'
 import { urlForLogin } from './connection-urls.ts'
@@ -42,10 +43,11 @@ export interface SqlLogin {
 
 /** The administrator's address of the database that has the metrics. */
 export function metricsAdminUrl(
-  config: Pick<Config, 'metricsDatabaseUrl' | 'metricsAdminDatabaseUrl'>,
+  config: Pick<Config, 'metricsDatabaseUrl' | 'metricsAdminDatabaseUrl' | 'metricsDirectDatabaseUrl'>,
   adminUrl: string,
 ): string {
-  return config.metricsAdminDatabaseUrl ?? config.metricsDatabaseUrl ?? adminUrl
+  const { metricsAdminDatabaseUrl, metricsDirectDatabaseUrl, metricsDatabaseUrl } = config
+  return metricsAdminDatabaseUrl ?? metricsDirectDatabaseUrl ?? metricsDatabaseUrl ?? adminUrl
 }
 
 /**
@@ -177,9 +179,7 @@ async function asAdmin<T>(
   login: string,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: 'nomaly access' })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connectClient(adminUrl, { application_name: 'nomaly access' })
   try {
     return await work(client)
   } catch (error) {

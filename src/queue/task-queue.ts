@@ -1,5 +1,6 @@
 import { PgBoss, type Queue } from 'pg-boss'
 import type { Connection } from '../database/connection.ts'
+import { QueueConnections } from './queue-connections.ts'
 
 /** The kinds of tasks, and what each carries. */
 export interface TaskPayloads {
@@ -75,17 +76,16 @@ const QUEUES: Readonly<Record<TaskName, Omit<Queue, 'name'>>> = {
 /** Tasks kept in PostgreSQL: sent inside the transaction they follow from, done at least once. */
 export class TaskQueue {
   readonly #boss: PgBoss
+  readonly #connections: QueueConnections
   readonly #log: (message: string) => void
   #started = false
+  #isClosed = false
 
   constructor(url: string, log: (message: string) => void) {
     this.#log = log
+    this.#connections = new QueueConnections(url, log)
     this.#boss = new PgBoss({
-      connectionString: url,
-      // Its tables are the system's; everything it does runs under that role.
-      options: '-c role=nomaly_system',
-      application_name: 'nomaly queue',
-      max: 2,
+      db: this.#connections,
       schema: 'pgboss',
       migrate: false,
       createSchema: false,
@@ -146,8 +146,9 @@ export class TaskQueue {
 
   /** Stops taking tasks, and waits for those in hand. */
   async stop(timeoutMs: number): Promise<void> {
-    if (!this.#started) return
-    this.#started = false
-    await this.#boss.stop({ graceful: true, timeout: timeoutMs })
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#started) await this.#boss.stop({ graceful: true, timeout: timeoutMs })
+    await this.#connections.close()
   }
 }

@@ -4,6 +4,7 @@ import type { Config } from '../config/profiles.ts'
 import { Database, type DatabaseOptions } from '../database/database.ts'
 import { METRICS_DATABASE } from '../database/database-errors.ts'
 import { requireJoined } from '../database/installation.ts'
+import { NomalyError } from '../errors.ts'
 import type { LiveOption } from '../config/live-options.ts'
 import { Flags } from '../flags/flags.ts'
 import { LiveEntries } from '../flags/live-entries.ts'
@@ -29,8 +30,16 @@ import { Store } from './store.ts'
 type StoreConfig = Pick<
   Config,
   | 'metricsDatabaseUrl'
-  | 'databaseConnections'
-  | 'metricsDatabaseConnections'
+  | 'directDatabaseUrl'
+  | 'metricsDirectDatabaseUrl'
+  | 'databasePoolSize'
+  | 'databasePoolOverflow'
+  | 'metricsDatabasePoolSize'
+  | 'metricsDatabasePoolOverflow'
+  | 'databasePoolQueue'
+  | 'databaseRecycleSeconds'
+  | 'databaseIdleHoldMs'
+  | 'databaseLockTimeoutMs'
   | 'acquireTimeoutMs'
   | 'statementTimeoutMs'
   | 'commitTimeoutMs'
@@ -65,16 +74,17 @@ export async function openStore(
   { isAlone = false }: StoreOptions = {},
 ): Promise<Store> {
   await using stack = new AsyncDisposableStack()
-  const { acquireTimeoutMs, metricsDatabaseUrl } = config
+  const { metricsDatabaseUrl } = config
+  const directUrl = config.directDatabaseUrl ?? databaseUrl
   const liveSettings = new LiveSettings(config, log)
   const { values } = liveSettings
   const database = stack.use(
     new Database(
       withLiveTimes(values, {
         url: databaseUrl,
+        directUrl: config.directDatabaseUrl,
         applicationName: 'nomaly',
-        maxConnections: config.databaseConnections,
-        acquireTimeoutMs,
+        ...poolOf(config, config.databasePoolSize, config.databasePoolOverflow),
         log,
       }),
     ),
@@ -86,22 +96,25 @@ export async function openStore(
           new Database(
             withLiveTimes(values, {
               url: metricsDatabaseUrl,
+              directUrl: config.metricsDirectDatabaseUrl,
               applicationName: 'nomaly metrics',
-              maxConnections: config.metricsDatabaseConnections,
+              ...poolOf(config, config.metricsDatabasePoolSize, config.metricsDatabasePoolOverflow),
               label: METRICS_DATABASE,
-              acquireTimeoutMs,
               log,
             }),
           ),
         )
   await requireJoined(database, metricsDatabase)
+  await requireDirect(database, 'DIRECT_DATABASE_URL', config.directDatabaseUrl)
+  if (metricsDatabase !== database)
+    await requireDirect(metricsDatabase, 'METRICS_DIRECT_DATABASE_URL', config.metricsDirectDatabaseUrl)
   const quickTier = stack.use(await openQuickTier(config, log))
-  const notifier = stack.use(await openNotifier(config, databaseUrl, quickTier, log))
+  const notifier = stack.use(await openNotifier(config, directUrl, quickTier, log))
   const liveEntries = stack.use(new LiveEntries({ database, notifier, log }))
   const flags = new Flags(database, liveEntries, log)
   liveSettings.connect(database, liveEntries)
   await liveEntries.start()
-  const queue = new TaskQueue(databaseUrl, log)
+  const queue = new TaskQueue(directUrl, log)
   stack.defer(() => queue.stop(5_000))
   await queue.start()
   const identities = new Identities(database, log)
@@ -150,6 +163,52 @@ export async function openStore(
     liveEntries,
     quickTier,
   })
+}
+
+/**
+ * Through a pooler that lends servers by the transaction nobody hears a notice, and two processes have the same lock.
+ * @throws NomalyError `invalid_input`.
+ */
+async function requireDirect(
+  database: Database,
+  variable: string,
+  directUrl: string | undefined,
+): Promise<void> {
+  if (directUrl !== undefined || !(await database.isPooled())) return
+  const pooled = variable.replace('DIRECT_', '')
+  throw new NomalyError(
+    'invalid_input',
+    `${pooled} leads through a connection pooler, and ${variable} is not set.`,
+    {
+      hint: `Set ${variable} to the server itself, or to the same address where the pooler gives each client a server of its own (pool_mode = session).`,
+    },
+  )
+}
+
+/** What the pools of both databases have in common, and what is this one's. */
+function poolOf(
+  config: StoreConfig,
+  size: number,
+  overflow: number,
+): Pick<
+  DatabaseOptions,
+  | 'maxConnections'
+  | 'keptConnections'
+  | 'maxWaiting'
+  | 'acquireTimeoutMs'
+  | 'recycleSeconds'
+  | 'idleHoldMs'
+  | 'lockTimeoutMs'
+> {
+  return {
+    maxConnections: size + overflow,
+    keptConnections: size,
+    maxWaiting: config.databasePoolQueue,
+    acquireTimeoutMs: config.acquireTimeoutMs,
+    recycleSeconds: config.databaseRecycleSeconds,
+    idleHoldMs: config.databaseIdleHoldMs,
+    lockTimeoutMs: config.databaseLockTimeoutMs,
+  }
 }
 
 /** What a database asks anew at each statement is what holds then. */

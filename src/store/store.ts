@@ -3,7 +3,7 @@ import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Tenants } from '../access/tenants.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { Connection } from '../database/connection.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, WriteOptions } from '../database/database.ts'
 import type { Committed, Freshness } from '../database/position.ts'
 import type { Backfills } from '../metrics/backfills.ts'
 import type { MetricsEngine } from '../metrics/metrics-engine.ts'
@@ -96,16 +96,21 @@ export class Store implements AsyncDisposable {
     this.#quickTier = parts.quickTier
   }
 
-  /** Runs work in one transaction of a tenant; answers after commit, with the position of the commit. */
+  /**
+   * Runs work in one transaction of a tenant; answers after commit, with the position of the commit. Where nothing of it was stored the work is
+   * run again, as a whole: what it changes outside of its unit it must be able to change twice, or say `retry: false`.
+   */
   async transaction<T>(
     scope: TenantScope,
     work: (unit: UnitOfWork) => Promise<T>,
     signal?: AbortSignal,
+    { retry = true }: Pick<WriteOptions, 'retry'> = {},
   ): Promise<Committed<T>> {
     const touched = new Set<string>()
     const committed = await this.database.transaction(
-      { role: 'nomaly_app', scope, signal },
+      { role: 'nomaly_app', scope, signal, retry },
       async (connection) => {
+        touched.clear()
         const unit = createUnitOfWork(connection, scope, this.queue, touched)
         const value = await work(unit)
         // Where this process dies before it has told the cache, the relay does.

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type MeasuredDatabase, measurePools } from './pool-metrics.ts'
 
 /** What a process measures of itself, for Prometheus. */
 export interface ProcessMetrics {
@@ -17,17 +18,10 @@ export interface ProcessMetrics {
   readonly reconcileHalted: Gauge
 }
 
-/** How a pool of connections is used. */
-export interface PoolUse {
-  readonly total: number
-  readonly idle: number
-  readonly waiting: number
-}
-
 /** The parts of a store that are asked whenever the metrics are read. */
 export interface MeasuredStore {
-  readonly database: { readonly poolUse: PoolUse }
-  readonly metricsDatabase: { readonly poolUse: PoolUse }
+  readonly database: MeasuredDatabase
+  readonly metricsDatabase: MeasuredDatabase
   /** Whether these are two. */
   readonly hasMetricsApart: boolean
   /** How often reads through the cache were answered from where. */
@@ -38,22 +32,10 @@ export interface MeasuredStore {
 export function createProcessMetrics(store: MeasuredStore): ProcessMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'nomaly_' })
-  new Gauge({
-    name: 'nomaly_database_connections',
-    help: 'Connections of the pool to each database, by state; waiting counts callers',
-    labelNames: ['database', 'state'],
-    registers: [registry],
-    collect() {
-      const core = ['core', store.database] as const
-      const pools = store.hasMetricsApart ? [core, ['metrics', store.metricsDatabase] as const] : [core]
-      for (const [database, { poolUse }] of pools) {
-        const { total, idle, waiting } = poolUse
-        this.set({ database, state: 'total' }, total)
-        this.set({ database, state: 'idle' }, idle)
-        this.set({ database, state: 'waiting' }, waiting)
-      }
-    },
-  })
+  measurePools(registry, [
+    ['core', store.database],
+    ...(store.hasMetricsApart ? [['metrics', store.metricsDatabase] as const] : []),
+  ])
   new Counter({
     name: 'nomaly_cache_reads_total',
     help: 'Reads through the cache, by where they were answered from: this process, what processes share, what was just replaced, the database, or that past the cache',

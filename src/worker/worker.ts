@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { withPurpose } from '../database/purpose.ts'
 import { WorkerPresence } from '../jobs/worker-presence.ts'
 import type { TaskHandler, TaskName } from '../queue/task-queue.ts'
 import { pruneIdempotencyKeys } from '../limits/idempotency-keys.ts'
@@ -26,6 +27,18 @@ export interface WorkerOptions {
   readonly logger: Logger
   readonly metrics: ProcessMetrics
 }
+
+/** What comes round and may wait: it has a small share of the connections for itself. */
+const MAINTENANCE: ReadonlySet<string> = new Set([
+  'abandoned backfills',
+  'partitions',
+  'roll-ups',
+  'prune',
+  'prune idempotency keys',
+  'prune sessions',
+  'prune metrics',
+  'reconcile',
+])
 
 /** Points of one dataset that arrive within this time are one piece of work. */
 const GATHER_MS = 50
@@ -83,7 +96,8 @@ export class Worker implements AsyncDisposable {
       await store.queue.work(name, concurrency, this.#measured(name, handlers[name] as TaskHandler<TaskName>))
 
     const every = (name: string, intervalMs: number, work: () => Promise<unknown>): Repetition => {
-      const repetition = repeat(name, intervalMs, work, logger)
+      const budget = MAINTENANCE.has(name) ? 'maintenance' : 'work'
+      const repetition = repeat(name, intervalMs, () => withPurpose({ budget, label: name }, work), logger)
       this.#repetitions.push(repetition)
       return repetition
     }
@@ -147,7 +161,9 @@ export class Worker implements AsyncDisposable {
     if (this.#gathering.has(key)) return
     const wake = (): void => {
       this.#gathering.delete(key)
-      const waking = wakeStreamsOf(this.#options.store, { tenantId }, datasetId)
+      const waking = withPurpose({ budget: 'work', label: 'wake streams' }, () =>
+        wakeStreamsOf(this.#options.store, { tenantId }, datasetId),
+      )
         .catch((error) => this.#options.logger.warn({ err: error }, 'streaming jobs were not woken'))
         .finally(() => this.#waking.delete(waking))
       this.#waking.add(waking)
@@ -160,7 +176,9 @@ export class Worker implements AsyncDisposable {
     return async (payload, signal) => {
       const end = metrics.taskSeconds.startTimer({ task: name })
       try {
-        await handler(payload, AbortSignal.any([signal, this.#stopping.signal]))
+        await withPurpose({ budget: 'work', label: name }, () =>
+          handler(payload, AbortSignal.any([signal, this.#stopping.signal])),
+        )
         end({ outcome: 'done' })
       } catch (error) {
         end({ outcome: 'failed' })
@@ -181,6 +199,6 @@ async function hasOutbox(database: Store['database']): Promise<boolean> {
 
 /** How many tasks of each of the two queues that read points may be at work, so that each gets all the connections it needs. */
 function roomForTasks({ database, metricsDatabase, hasMetricsApart }: Store): number {
-  if (!hasMetricsApart) return Math.floor((database.poolUse.max - 2) / 4)
-  return Math.floor((Math.min(database.poolUse.max, metricsDatabase.poolUse.max) - 2) / 2)
+  if (!hasMetricsApart) return Math.floor(database.roomFor('work') / 4)
+  return Math.floor(Math.min(database.roomFor('work'), metricsDatabase.roomFor('work')) / 2)
 }

@@ -111,7 +111,7 @@ describe('a failure', () => {
     const waiting = database.read(latest, (connection) => connection.query('select 1 as one'))
     await expect(waiting).rejects.toMatchObject({
       code: 'overloaded',
-      hint: expect.stringContaining('CONNECTIONS'),
+      hint: expect.stringContaining('NOMALY_DATABASE_POOL_OVERFLOW'),
     })
     expect(Date.now() - startedAt).toBeGreaterThanOrEqual(250)
     release()

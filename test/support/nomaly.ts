@@ -71,7 +71,8 @@ export function testConfig(changes: Partial<Config> = {}): Config {
     ...loadConfig({
       NOMALY_PORT: '0',
       NOMALY_LOG_LEVEL: 'fatal',
-      NOMALY_DATABASE_CONNECTIONS: '8',
+      NOMALY_DATABASE_POOL_SIZE: '8',
+      NOMALY_DATABASE_POOL_OVERFLOW: '0',
       NOMALY_METRICS_ENGINE: process.env['TEST_METRICS_ENGINE'] ?? 'auto',
     }),
     ...changes,
@@ -104,7 +105,7 @@ export async function startTestNomaly(options: TestNomalyOptions = {}): Promise<
     stack.use(
       await Worker.start({
         store,
-        databaseUrl,
+        databaseUrl: settings.directDatabaseUrl ?? databaseUrl,
         concurrency: 2,
         drainTimeoutMs: 5_000,
         webhookPrivateAddresses: 'allow',

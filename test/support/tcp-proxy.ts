@@ -18,6 +18,7 @@ export class TcpProxy implements AsyncDisposable {
   #target: { readonly host: string; readonly port: number }
   readonly #pairs = new Set<Pair>()
   readonly #listener = createServer((client) => this.#accept(client))
+  #chooseTarget = (): { readonly host: string; readonly port: number } => this.#target
   #isAway = false
   #strike: ((sent: Buffer) => Fate | undefined) | undefined
 
@@ -65,6 +66,15 @@ export class TcpProxy implements AsyncDisposable {
     this.cut()
   }
 
+  /** New connections come through to the servers of several URLs, one after the other. */
+  balance(urls: readonly string[]): void {
+    const targets = urls
+      .map((url) => new URL(url))
+      .map(({ hostname, port }) => ({ host: hostname, port: Number(port) }))
+    let turn = 0
+    this.#chooseTarget = () => targets[turn++ % targets.length]!
+  }
+
   comeBack(): void {
     this.#isAway = false
   }
@@ -85,7 +95,7 @@ export class TcpProxy implements AsyncDisposable {
       client.destroy()
       return
     }
-    const pair = { client, server: connect(this.#target) }
+    const pair = { client, server: connect(this.#chooseTarget()) }
     this.#pairs.add(pair)
     let fate: Fate | undefined
     const end = (): void => this.#end(pair)

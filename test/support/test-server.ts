@@ -30,7 +30,12 @@ const CARELESS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'o
  * Starts a PostgreSQL server that ends with this process, however that ends. With `durable` it has the settings of the product.
  */
 export async function startTestServer(
-  options: { durable?: boolean; preferredPort?: number } = {},
+  options: {
+    durable?: boolean
+    preferredPort?: number
+    /** Win over the others. */
+    settings?: Readonly<Record<string, string>>
+  } = {},
 ): Promise<TestServer> {
   const parent = await mkdtemp(join(tmpdir(), 'nomaly-test-'))
   // The server's user must pass through when root runs the tests.
@@ -41,7 +46,7 @@ export async function startTestServer(
       dataDirectory: folder,
       preferredPort: options.preferredPort ?? 40_000 + Math.floor(Math.random() * 15_000),
       log: () => {},
-      ...(options.durable === true ? {} : { settings: CARELESS }),
+      settings: { ...(options.durable === true ? {} : CARELESS), ...options.settings },
     })
     const directory = join(folder, 'postgres')
     const guard = guardServer(directory, parent)

@@ -264,7 +264,11 @@ test('doubts are logged once, what is done is counted', async () => {
       done()
     },
   })
-  const database = { poolUse: { total: 0, idle: 0, waiting: 0 } }
+  const database = {
+    poolUse: { total: 0, idle: 0, waiting: 0, budgets: {}, leaks: 0 },
+    retryCounts: {},
+    onWait: () => {},
+  }
   const store = { database, metricsDatabase: database, hasMetricsApart: false, cache: { counts: {} } }
   const metrics = createProcessMetrics(store)
   const report = reconcileReporter(metrics, pino({ level: 'warn' }, sink))

@@ -24,7 +24,7 @@ export function registerMigrate(program: Command): void {
     const { applied } = await migrateInstance(
       config.databaseUrl === undefined
         ? { adminUrl }
-        : serverMigration(config.databaseUrl, config.adminDatabaseUrl),
+        : serverMigration(config.databaseUrl, config.adminDatabaseUrl ?? config.directDatabaseUrl),
       config.metricsEngine,
       note,
       metricsMigration(config),

@@ -44,7 +44,7 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
     stack.use(
       await Worker.start({
         store,
-        databaseUrl: instance.databaseUrl,
+        databaseUrl: settings.directDatabaseUrl ?? instance.databaseUrl,
         concurrency: config.workerConcurrency,
         drainTimeoutMs: config.drainTimeoutMs,
         webhookPrivateAddresses: config.webhookPrivateAddresses,

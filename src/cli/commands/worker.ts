@@ -31,7 +31,7 @@ async function work(): Promise<void> {
   const metrics = createProcessMetrics(store)
   await using worker = await Worker.start({
     store,
-    databaseUrl: applicationUrl,
+    databaseUrl: config.directDatabaseUrl ?? applicationUrl,
     concurrency: config.workerConcurrency,
     drainTimeoutMs: config.drainTimeoutMs,
     webhookPrivateAddresses: config.webhookPrivateAddresses,

@@ -44,8 +44,11 @@ export async function openMover(config: Config, log: (message: string) => void):
   const { adminUrl, applicationUrl } = await findMetrics(config)
   const database = new Database({
     url: applicationUrl,
+    directUrl:
+      config.metricsDatabaseUrl === undefined ? config.directDatabaseUrl : config.metricsDirectDatabaseUrl,
     applicationName: 'nomaly metrics move',
-    maxConnections: 6,
+    budget: 'maintenance',
+    maxConnections: 8,
     acquireTimeoutMs: config.acquireTimeoutMs,
     statementTimeoutMs: config.statementTimeoutMs,
     commitTimeoutMs: config.commitTimeoutMs,
@@ -60,7 +63,7 @@ export async function openMover(config: Config, log: (message: string) => void):
         const core =
           config.databaseUrl === undefined
             ? { adminUrl }
-            : serverMigration(config.databaseUrl, config.adminDatabaseUrl)
+            : serverMigration(config.databaseUrl, config.adminDatabaseUrl ?? config.directDatabaseUrl)
         await migrate({ ...(own ?? core), sets: ['metrics-partitioned', 'metrics-timescale'] })
       }
       return moveMetrics({ database, sides, to, clock: Date.now, signal, ...(progress && { progress }) })
@@ -84,9 +87,10 @@ export async function openMover(config: Config, log: (message: string) => void):
 }
 
 async function findMetrics(config: Config): Promise<{ adminUrl: string; applicationUrl: string }> {
-  const { metricsDatabaseUrl, metricsAdminDatabaseUrl } = config
+  const { metricsDatabaseUrl, metricsAdminDatabaseUrl, metricsDirectDatabaseUrl } = config
   if (metricsDatabaseUrl === undefined) return findDatabaseUrls(config)
-  return { adminUrl: metricsAdminDatabaseUrl ?? metricsDatabaseUrl, applicationUrl: metricsDatabaseUrl }
+  const adminUrl = metricsAdminDatabaseUrl ?? metricsDirectDatabaseUrl ?? metricsDatabaseUrl
+  return { adminUrl, applicationUrl: metricsDatabaseUrl }
 }
 
 function summarise(retention: RetentionClass, ranges: readonly StoredRange[]): ClassStatus {
