@@ -51,6 +51,8 @@ export interface AppOptions {
   readonly version: string
   /** Hosts that the Host header may name; `undefined` lets every one pass. */
   readonly allowedHosts: () => ReadonlySet<string> | undefined
+  /** Whether the process has been told to end, and only finishes what is under way. */
+  readonly isStopping?: () => boolean
   /** Folder of the built dashboard. */
   readonly dashboardDirectory: string
 }
@@ -61,6 +63,9 @@ const REQUEST_TIMEOUT_MS = 300_000
 /** The HTTP application, without a port: `inject` reaches every route. */
 export async function buildApp(options: AppOptions): Promise<Api> {
   const { store, config, metrics } = options
+  // The Host header is checked together with what it names, so that its absence is answered like everything else.
+  const serving = { requireHostHeader: false, shouldUpgradeCallback: isUpgrade }
+  const { tlsCert: cert, tlsKey: key } = config
   const app = Fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -70,8 +75,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     connectionTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 300 },
     genReqId: () => randomUUID(),
-    // Checked together with what the header names, so that its absence is answered like everything else.
-    http: { requireHostHeader: false, shouldUpgradeCallback: isUpgrade },
+    ...(cert === undefined ? { http: serving } : { https: { ...serving, cert, key } as object }),
     frameworkErrors: answerBadPath,
     clientErrorHandler: answerBadHttp,
     // Those who keep a connection open are told to leave while the process ends.
@@ -155,7 +159,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     registerFlagEvaluationRoutes(routes, store)
     registerSettingRoutes(routes, store)
     registerDemoRoutes(routes, store)
-    registerHealthRoutes(routes, store, metrics)
+    registerHealthRoutes(routes, store, metrics, options.isStopping ?? (() => false))
   })
   // Apart, since it hears of every request that wants to become a WebSocket.
   await app.register((scope) => registerEventRoutes(scope, store, config, metrics))

@@ -1,6 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createSecureContext } from 'node:tls'
 import type { Config } from '../config/profiles.ts'
 import { NomalyError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
@@ -29,7 +31,11 @@ const PORT_TRIES = 100
 const IDLE_CHECK_MS = 50
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 
-/** Starts to listen, on the next free port where the configured one is taken. */
+/**
+ * Starts to listen, on the next free port where the configured one is taken. Disposed of, it is not ready any more, serves on for
+ * `drainDelayMs`, and then closes.
+ * @throws NomalyError `invalid_input` where only one of certificate and key is given, or they do not fit.
+ */
 export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const { config } = options
   const publicHost = config.publicUrl === undefined ? undefined : new URL(config.publicUrl).hostname
@@ -41,8 +47,11 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
     config.host,
     ...(publicHost === undefined ? [] : [publicHost]),
   ])
+  requireTls(config)
+  let isStopping = false
   const app = await buildApp({
     ...options,
+    isStopping: () => isStopping,
     allowedHosts: () => (isOpen ? undefined : allowed),
     dashboardDirectory: findDashboard(),
   })
@@ -55,8 +64,35 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const { port } = app.server.address() as AddressInfo
   const host = config.host === '0.0.0.0' || config.host === '::' ? 'localhost' : config.host
   const url =
-    config.publicUrl?.replace(/\/$/, '') ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-  return { url, port, [Symbol.asyncDispose]: () => close(app, config.drainTimeoutMs) }
+    config.publicUrl?.replace(/\/$/, '') ??
+    `${config.tlsCert === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return {
+    url,
+    port,
+    async [Symbol.asyncDispose]() {
+      isStopping = true
+      await sleep(config.drainDelayMs)
+      await close(app, config.drainTimeoutMs)
+    },
+  }
+}
+
+/** What Node says of a certificate that cannot be used names neither it nor its setting. */
+function requireTls({ tlsCert, tlsKey }: Config): void {
+  if (tlsCert === undefined && tlsKey === undefined) return
+  try {
+    if (tlsCert === undefined || tlsKey === undefined) throw new Error('only one of the two is set')
+    createSecureContext({ cert: tlsCert, key: tlsKey })
+  } catch (error) {
+    throw new NomalyError(
+      'invalid_input',
+      `NOMALY_TLS_CERT and NOMALY_TLS_KEY cannot be used: ${(error as Error).message}.`,
+      {
+        hint: 'Give both, PEM, of one key pair; NOMALY_TLS_CERT_FILE and NOMALY_TLS_KEY_FILE name files.',
+        cause: error,
+      },
+    )
+  }
 }
 
 /**

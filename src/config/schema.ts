@@ -3,6 +3,7 @@ import { FAILOVER_OPTIONS } from './failover-options.ts'
 import { LIMIT_OPTIONS } from './limit-options.ts'
 import { databaseUrl, integer, type Option, text } from './option.ts'
 import { POOL_OPTIONS } from './pool-options.ts'
+import { SERVING_OPTIONS } from './serving-options.ts'
 import { SESSION_OPTIONS } from './session-options.ts'
 
 export type { Option, OptionKind } from './option.ts'
@@ -45,6 +46,7 @@ export const CONFIG_OPTIONS = {
     '',
     'Addresses and networks of the proxies in front of it, with commas: `10.0.0.7, 192.168.4.0/24`. Only of these are `X-Forwarded-For`, `-Host` and `-Proto` believed; who asks is told by the address of the connection otherwise.',
   ),
+  ...SERVING_OPTIONS,
   databaseUrl: databaseUrl(
     'DATABASE_URL',
     'the embedded server',

@@ -1,0 +1,60 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { DatabaseMember } from '../../src/operations/deploy/cluster.ts'
+import { killIn, type LocalProcess, processesIn } from './local-process.ts'
+import type { TcpProxy } from './tcp-proxy.ts'
+
+/** One machine of the cluster, as far as the database is concerned: Patroni and its PostgreSQL. */
+export class DatabaseNode {
+  readonly member: DatabaseMember
+  readonly patroni: LocalProcess
+  /** What replication and `pg_rewind` of the others pass through to this one: cut it, and nothing that is committed here leaves. */
+  readonly link: TcpProxy
+  readonly folder: string
+  /** Straight to its PostgreSQL as superuser, past balancer and proxy. */
+  readonly url: string
+
+  constructor(parts: Pick<DatabaseNode, 'member' | 'link' | 'patroni' | 'folder' | 'url'>) {
+    this.member = parts.member
+    this.link = parts.link
+    this.patroni = parts.patroni
+    this.folder = parts.folder
+    this.url = parts.url
+  }
+
+  get name(): string {
+    return this.member.name
+  }
+
+  /** The address of its Patroni, without a slash at the end. */
+  get restUrl(): string {
+    return `https://${this.member.host}:${this.member.restPort}`
+  }
+
+  /** The postmaster, while there is one. */
+  async postmasterPid(): Promise<number | undefined> {
+    const file = join(this.member.places.data, 'postgres', 'postmaster.pid')
+    const pid = Number((await readFile(file, 'utf8').catch(() => '')).split('\n')[0])
+    return (await processesIn(this.folder)).includes(pid) ? pid : undefined
+  }
+
+  /** Ends Patroni, postmaster and all its children with -9, as the loss of the machine would. */
+  async kill(): Promise<void> {
+    await killIn(this.folder)
+  }
+
+  /** Stops all of them in place. */
+  async freeze(): Promise<void> {
+    for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGSTOP')
+  }
+
+  async thaw(): Promise<void> {
+    for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGCONT')
+  }
+
+  /** Starts Patroni again, which starts the rest. */
+  async start(): Promise<void> {
+    await this.patroni.start()
+  }
+}
