@@ -31,7 +31,7 @@ test('writes go to the leader by way of the balancer, over TLS, and wait for a s
        current_setting('data_checksums') as checksums, current_setting('wal_retrieve_retry_interval') as retry
      from pg_stat_ssl ssl where pid = pg_backend_pid()`,
   )
-  expect(rows).toEqual([{ isStandby: false, tls: 'TLSv1.3', waits: 'on', checksums: 'on', retry: '500ms' }])
+  expect(rows).toEqual([{ isStandby: false, tls: 'TLSv1.3', waits: 'on', checksums: 'on', retry: '100ms' }])
   const leader = await cluster.leader()
   const standbys = await ask<{ state: string }>(
     leader.url,

@@ -150,7 +150,8 @@ ${durability}
 failsafe_mode: true
 postgresql:
   use_pg_rewind: true
-  use_slots: true
+  # A new leader makes slots only some seconds after it was promoted, and nothing is acknowledged before a standby has found its own.
+  use_slots: false
   parameters:
 ${parameters.join('\n')}`
 }
@@ -172,6 +173,8 @@ create role ${APPLICATION_LOGIN} login noinherit nosuperuser nocreatedb nocreate
 create database ${DATABASE_NAME} owner ${ADMIN_LOGIN};
 revoke connect, temporary on database ${DATABASE_NAME} from public;
 grant connect on database ${DATABASE_NAME} to ${APPLICATION_LOGIN};
+-- For a switchover, which is shorter after one.
+grant pg_checkpoint to ${APPLICATION_LOGIN};
 SQL
 `
   return { name: 'post-bootstrap.sh', text, mode: 0o600 }

@@ -30,11 +30,12 @@ export function serverParameters(cluster: Cluster): [name: string, value: string
     ['max_wal_size', '2GB'],
     ['max_wal_senders', '10'],
     ['max_replication_slots', '10'],
-    ['wal_keep_size', '256MB'],
+    // Without slots: a standby that was away for more than this is copied anew, which Patroni does by itself.
+    ['wal_keep_size', '2GB'],
     // A standby that stays away is copied anew, rather than filling the leader's disk.
     ['max_slot_wal_keep_size', '10GB'],
-    // With the default of 5 s a promotion can take that much longer.
-    ['wal_retrieve_retry_interval', '500ms'],
+    // A promotion waits for the end of this pause, and so do the standbys that then look for the new leader.
+    ['wal_retrieve_retry_interval', '100ms'],
     // A standby whose leader is gone without a word notices after this.
     ['wal_receiver_timeout', '10s'],
     ['wal_sender_timeout', '10s'],
