@@ -23,7 +23,7 @@ async function open(): Promise<Fixture> {
   onTestFinished(() => database.drop())
   const proxy = await TcpProxy.to(databaseUrl)
   onTestFinished(() => proxy[Symbol.asyncDispose]())
-  const store = await openStore(testConfig({ databaseConnections: 12 }), proxy.url(databaseUrl), () => {})
+  const store = await openStore(testConfig({ databasePoolSize: 12 }), proxy.url(databaseUrl), () => {})
   onTestFinished(() => store[Symbol.asyncDispose]())
   return { store, proxy, place: await openSite(store, 'drill-test', Date.now() - 3_600_000) }
 }

@@ -1,9 +1,7 @@
 import { NomalyError } from '../../errors.ts'
+import type { Preset } from '../deploy/preset.ts'
 import type { ClusterSettings, ClusterView, Member } from './cluster-view.ts'
 import type { DrillKind } from './strike.ts'
-
-/** What a cluster promises when its leader goes. */
-export type Preset = 'never-lose' | 'never-stop'
 
 /** What a drill is going to do, and what is expected of it, said before it begins. */
 export interface DrillPlan {
@@ -71,13 +69,12 @@ function maxPauseMs(kind: DrillKind, { ttlMs, loopWaitMs, retryTimeoutMs }: Clus
 
 /**
  * How much of the write-ahead log may be lost that was acknowledged, in bytes; 0 where the cluster never loses. A standby may take over that is
- * `maximum_lag_on_failover` behind what the leader said last of itself, which it does every `loop_wait`.
+ * `maximum_lag_on_failover` behind what the leader said last of itself, which was as long ago as `ttl` where it dies at its last moment.
  * @param walBytesPerSecond how fast the log was seen to grow under this load.
  */
 export function lossBoundBytes({ preset, settings }: DrillPlan, walBytesPerSecond: number): number {
   if (preset === 'never-lose') return 0
-  // Twice: the leader may die right before it says it again, having been slow to say it the last time.
-  return Math.ceil(settings.maximumLagBytes + (2 * settings.loopWaitMs * walBytesPerSecond) / 1000)
+  return Math.ceil(settings.maximumLagBytes + (settings.ttlMs * walBytesPerSecond) / 1000)
 }
 
 function refuse(reason: string, hint: string): NomalyError {

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../../database/database.ts'
 import { NomalyError } from '../../errors.ts'
+import type { Preset } from '../deploy/preset.ts'
 import type { Store } from '../../store/store.ts'
 import { accountFor, lostBytes } from './account-writes.ts'
 import type { Member } from './cluster-view.ts'
 import { DrillLoad, type ReadTally } from './drill-load.ts'
 import { type DrillOutcome, type DrillVerdict, judgeDrill } from './drill-outcome.ts'
-import { type DrillPlan, lossBoundBytes, planDrill, type Preset } from './drill-plan.ts'
+import { type DrillPlan, lossBoundBytes, planDrill } from './drill-plan.ts'
 import { closeSite, openSite } from './drill-site.ts'
 import { untilWhole, watchBlow } from './drill-watch.ts'
 import { FindingsWatch } from './findings-watch.ts'
@@ -52,7 +53,10 @@ export interface DrillReport {
   readonly verdict: DrillVerdict
 }
 
-/** Replication that was cut this long before the blow leaves something behind that only the leader has. */
+/**
+ * Replication that was cut this long before the blow leaves something behind that only the leader has. Where nothing is acknowledged without a standby
+ * there is no such thing, and a leader that lives on tells the others that it has none: then nobody may take over.
+ */
 const CUT_LEAD_MS = 300
 const ACCOUNT_TIMEOUT_MS = 30_000
 const TIDY_TIMEOUT_MS = 20_000
@@ -97,7 +101,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillReport> {
   try {
     if (kind === 'kill' || kind === 'freeze') {
       isReplicationCut = await strike.cutReplication(plan.leader, signal)
-      if (isReplicationCut) await sleep(CUT_LEAD_MS, undefined, { signal })
+      if (isReplicationCut && plan.preset === 'never-stop') await sleep(CUT_LEAD_MS, undefined, { signal })
     }
     struckAtMs = clock()
     await strike.strike(kind, plan.leader, signal)
