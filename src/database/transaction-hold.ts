@@ -2,10 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface TransactionHoldOptions {
-  /**
-   * Opens a connection of its own and answers the timeline of the server that takes writes there; `undefined` of a standby. Throws where nobody answers.
-   */
-  readonly findTimeline: (signal: AbortSignal) => Promise<number | undefined>
+  /** Looks anew for the server that takes writes, and answers its timeline; `undefined` or an error where there is none now. */
+  readonly findTimeline: () => Promise<number | undefined>
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number
 }
@@ -13,7 +11,6 @@ export interface TransactionHoldOptions {
 /** Longest time that work is held up, whatever becomes of the switchover that asked for it. */
 export const LONGEST_HOLD_MS = 15_000
 const LOOK_MS = 100
-const LOOK_TIMEOUT_MS = 1_000
 /** A balancer may still lead one connection to the old leader and the next to the new one. */
 const LOOKS_IN_A_ROW = 3
 
@@ -29,7 +26,6 @@ export class TransactionHold implements AsyncDisposable {
   readonly #closing = new AbortController()
   #held: { readonly opened: PromiseWithResolvers<void>; readonly stop: AbortController } | undefined
   #watching: Promise<void> | undefined
-  #generation = 0
 
   constructor(options: TransactionHoldOptions) {
     this.#options = options
@@ -38,11 +34,6 @@ export class TransactionHold implements AsyncDisposable {
 
   get isHeld(): boolean {
     return this.#held !== undefined
-  }
-
-  /** Grows with every hold: a connection that was made under a smaller one may lead to the former leader. */
-  get generation(): number {
-    return this.#generation
   }
 
   /** Holds up what begins from now on, until the server of another timeline takes writes, {@link release} is called, or {@link LONGEST_HOLD_MS} have passed. */
@@ -59,7 +50,6 @@ export class TransactionHold implements AsyncDisposable {
   release(): void {
     const held = this.#held
     if (held === undefined) return
-    this.#generation += 1
     this.#held = undefined
     held.stop.abort()
     held.opened.resolve()
@@ -99,9 +89,7 @@ export class TransactionHold implements AsyncDisposable {
     let before: number | undefined
     let inARow = 0
     while (!signal.aborted && this.#now() < untilMs) {
-      const timeline = await this.#options
-        .findTimeline(AbortSignal.any([signal, AbortSignal.timeout(LOOK_TIMEOUT_MS)]))
-        .catch(() => undefined)
+      const timeline = await this.#options.findTimeline().catch(() => undefined)
       before ??= timeline
       const isNew = timeline !== undefined && before !== undefined && timeline > before
       inARow = isNew ? inARow + 1 : 0
