@@ -7,6 +7,7 @@ import type { Member } from './cluster-view.ts'
 import { urlForMember } from './member-url.ts'
 import { PatroniClient } from './patroni-client.ts'
 import { type DrillOptions, type DrillReport, runDrill } from './run-drill.ts'
+import { runSwitchover, type SwitchoverOptions, type SwitchoverReport } from './run-switchover.ts'
 
 /** @throws NomalyError `invalid_input` where the configuration names no cluster. */
 export function openPatroni(config: Pick<Config, 'patroniUrls'>): PatroniClient {
@@ -47,4 +48,17 @@ export function openMember(
     // Its leader dies: that its connections break is what the drill is about.
     log: () => {},
   })
+}
+
+/** Runs a switchover of the cluster of an installation, with a store of its own. */
+export async function switchInstallation(
+  config: Config,
+  options: Omit<SwitchoverOptions, 'store' | 'patroni' | 'databaseUrl'>,
+  log: (message: string) => void,
+): Promise<SwitchoverReport> {
+  const patroni = openPatroni(config)
+  const { applicationUrl } = await findDatabaseUrls(config)
+  await using store = await openStore(config, applicationUrl, log)
+  const databaseUrl = config.directDatabaseUrl ?? applicationUrl
+  return await runSwitchover({ ...options, store, patroni, databaseUrl })
 }
