@@ -1,10 +1,11 @@
 import { Option, type Command } from 'commander'
 import { loadConfig } from '../../config/load.ts'
 import { invalidField } from '../../errors.ts'
+import { type Preset, PRESETS } from '../../operations/deploy/preset.ts'
 import { CommandStrike } from '../../operations/failover/command-strike.ts'
 import type { Member } from '../../operations/failover/cluster-view.ts'
 import { timeToNextWriteMs } from '../../operations/failover/drill-outcome.ts'
-import { type DrillPlan, planDrill, type Preset, presetOf } from '../../operations/failover/drill-plan.ts'
+import { type DrillPlan, planDrill, presetOf } from '../../operations/failover/drill-plan.ts'
 import { keepReport, listReports } from '../../operations/failover/drill-report.ts'
 import { drillInstallation, openPatroni } from '../../operations/failover/open-drill.ts'
 import type { DrillPhase, DrillReport } from '../../operations/failover/run-drill.ts'
@@ -86,10 +87,7 @@ function addFailover(drill: Command): void {
     )
     .addOption(new Option('--kind <kind>', 'what happens to the leader').choices(DRILL_KINDS).default('kill'))
     .addOption(
-      new Option('--preset <preset>', 'refuse where the cluster is set up otherwise').choices([
-        'never-lose',
-        'never-stop',
-      ]),
+      new Option('--preset <preset>', 'refuse where the cluster is set up otherwise').choices(PRESETS),
     )
     .requiredOption('--strike-command <command>', 'strikes the blow')
     .option(
