@@ -100,14 +100,14 @@ test('a streaming job finds the same through cuts as undisturbed', async () => {
   }
   await sleep(500)
   const account = await watch.account(20_000)
-  expect(account).toMatchObject({ missed: 0, doubled: 0 })
+  expect(account).toMatchObject({ missed: 0, doubled: 0, unfounded: 0 })
   expect(account.expected).toBeGreaterThan(5)
 
   const { scope } = place.site
   await store.database.transaction({ role: 'nomaly_app', scope }, (connection) =>
     connection.query('delete from nomaly.anomalies where id = (select id from nomaly.anomalies limit 1)'),
   )
-  expect(await watch.account(20_000)).toMatchObject({ missed: 1, doubled: 0 })
+  expect(await watch.account(20_000)).toMatchObject({ missed: 1, doubled: 0, unfounded: 0 })
 })
 
 test('nothing is left of a drill', async () => {

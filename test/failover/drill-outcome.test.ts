@@ -23,7 +23,7 @@ const good: DrillOutcome = {
   straight: account,
   pauseMs: { counters: 4_000, points: 4_500 },
   reads: { answered: 50, refused: 3, longestPauseMs: 4_100, stale: 0 },
-  findings: { expected: 9, missed: 0, doubled: 0 },
+  findings: { expected: 9, missed: 0, doubled: 0, unfounded: 0 },
   errors: { unavailable: 7 },
   isReplicationCut: true,
   walBytesPerSecond: 1_000,
@@ -83,17 +83,22 @@ test.each([
   ['a read was stale', { reads: { ...good.reads, stale: 1 } }, 'nobody missed what he had written'],
   [
     'a finding was missed',
-    { findings: { expected: 9, missed: 1, doubled: 0 } },
+    { findings: { expected: 9, missed: 1, doubled: 0, unfounded: 0 } },
     'findings are complete, and none is doubled',
   ],
   [
     'a finding was doubled',
-    { findings: { expected: 9, missed: 0, doubled: 1 } },
+    { findings: { expected: 9, missed: 0, doubled: 1, unfounded: 0 } },
+    'findings are complete, and none is doubled',
+  ],
+  [
+    'a finding has no points',
+    { findings: { expected: 9, missed: 0, doubled: 0, unfounded: 1 } },
     'findings are complete, and none is doubled',
   ],
   [
     'nothing was to be found',
-    { findings: { expected: 0, missed: 0, doubled: 0 } },
+    { findings: { expected: 0, missed: 0, doubled: 0, unfounded: 0 } },
     'findings are complete, and none is doubled',
   ],
   ['an error had no name', { errors: { 'error: read ECONNRESET': 1 } }, 'errors say what they are'],
@@ -108,6 +113,9 @@ test('what never stops may lose as much as was said before, and no more', () => 
   expect(broken(neverStop, { ...loses, lostBytes: 1_001 })).toEqual(['acknowledged writes are there'])
   expect(broken(neverStop, { ...loses, lostBytes: undefined })).toEqual(['acknowledged writes are there'])
   expect(broken(neverStop, { straight: missing })).toEqual([])
+  const findings = { expected: 9, missed: 1, doubled: 0, unfounded: 1 }
+  expect(broken(neverStop, { ...loses, lostBytes: 1, findings })).toEqual([])
+  expect(broken(neverStop, { findings })).toEqual(['findings are complete, and none is doubled'])
 })
 
 test('a report is kept for people and for programs, and nobody else reads it', async () => {

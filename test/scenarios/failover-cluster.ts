@@ -49,8 +49,12 @@ export async function startFailoverFixture(options: DatabaseClusterOptions): Pro
     patroniUrls,
     async drill(kind, strike = new ProcessStrike(cluster)) {
       await cluster.untilWhole()
-      // Lags are told by the members themselves, a moment later.
-      await eventually(async () => fits(kind, await patroni.cluster(), await patroni.settings()))
+      // Lags are told by the members themselves, a moment later, and what the drill before removes is a burst.
+      let inARow = 0
+      await eventually(async () => {
+        inARow = fits(kind, await patroni.cluster(), await patroni.settings()) ? inARow + 1 : 0
+        return inARow === CALM_LOOKS
+      }, 60_000)
       return runDrill({
         store: nomaly.store,
         patroni,
@@ -67,6 +71,9 @@ export async function startFailoverFixture(options: DatabaseClusterOptions): Pro
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
+
+/** One each 50 ms and what it takes to ask: longer than Patroni's own loop. */
+const CALM_LOOKS = 20
 
 function fits(kind: DrillKind, view: ClusterView, settings: ClusterSettings): boolean {
   try {

@@ -38,7 +38,7 @@ describe('a cluster that never loses', () => {
       expect(outcome.counters).toMatchObject(CLEAN)
       expect(outcome.points).toMatchObject(CLEAN)
       expect(outcome.straight).toMatchObject(CLEAN)
-      expect(outcome.findings).toMatchObject({ missed: 0, doubled: 0 })
+      expect(outcome.findings).toMatchObject({ missed: 0, doubled: 0, unfounded: 0 })
       expect(outcome.isReplicationCut).toBe(kind === 'kill' || kind === 'freeze')
       expect(outcome.leaderAfter === outcome.leaderBefore).toBe(kind === 'etcd')
       // The same API and worker as before all drills.

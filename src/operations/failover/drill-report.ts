@@ -74,7 +74,7 @@ export function toMarkdown({ run, struckAt, plan, outcome, verdict }: DrillRepor
     row('straight to the former leader', straight),
     '',
     `Reads of one's own writes: ${reads.answered} answered, ${reads.refused} refused, ${reads.stale} stale. ` +
-      `Findings: ${findings.expected} expected, ${findings.missed} missed, ${findings.doubled} doubled.`,
+      `Findings: ${findings.expected} expected, ${findings.missed} missed, ${findings.doubled} doubled, ${findings.unfounded} without their points.`,
     '',
     `Run ${run}; the log grew by ${Math.round(outcome.walBytesPerSecond)} bytes a second before the blow.`,
     '',

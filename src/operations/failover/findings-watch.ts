@@ -22,8 +22,10 @@ export interface FindingsWatchOptions {
 export interface FindingsAccount {
   readonly expected: number
   readonly missed: number
-  /** The same finding twice, or one that undisturbed points do not have. */
+  /** The same finding twice. */
   readonly doubled: number
+  /** Found, and not in the points that are there. */
+  readonly unfounded: number
 }
 
 const METRIC = 'signal'
@@ -92,10 +94,8 @@ export class FindingsWatch implements AsyncDisposable {
     return {
       expected: expected.length,
       missed: expected.filter((startMs) => !startedAt.has(startMs)).length,
-      doubled:
-        found.length -
-        startedAt.size +
-        [...startedAt].filter((startMs) => !expected.includes(startMs)).length,
+      doubled: found.length - startedAt.size,
+      unfounded: [...startedAt].filter((startMs) => !expected.includes(startMs)).length,
     }
   }
 
