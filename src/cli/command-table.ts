@@ -153,6 +153,16 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'settings of PostgreSQL for this machine and role',
     load: async () => (await import('./commands/tune.ts')).registerTune,
   },
+  drill: {
+    group: ADMINISTER,
+    summary: 'lose the leader of the cluster on purpose, and count what became of every write',
+    load: async () => (await import('./commands/drill.ts')).registerDrill,
+  },
+  switchover: {
+    group: ADMINISTER,
+    summary: 'hand the leader’s place in the cluster over, without a failed request',
+    load: async () => (await import('./commands/switchover.ts')).registerSwitchover,
+  },
   worker: {
     group: ADMINISTER,
     summary: 'run only the worker, for more machines than one',

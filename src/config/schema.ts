@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { FAILOVER_OPTIONS } from './failover-options.ts'
 import { LIMIT_OPTIONS } from './limit-options.ts'
 import { databaseUrl, integer, type Option, text } from './option.ts'
 import { POOL_OPTIONS } from './pool-options.ts'
@@ -78,6 +79,7 @@ export const CONFIG_OPTIONS = {
     'To METRICS_DATABASE_URL what DIRECT_DATABASE_URL is to DATABASE_URL.',
   ),
   ...REPLICA_OPTIONS,
+  ...FAILOVER_OPTIONS,
   redisUrl: {
     env: 'REDIS_URL',
     kind: { type: 'text' },

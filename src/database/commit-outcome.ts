@@ -7,8 +7,11 @@ import { sendCommit } from './send-commit.ts'
 /** Runs a look on a connection that is not the one whose commit is uncertain. */
 type WithClient = (look: (client: pg.PoolClient) => Promise<boolean>) => Promise<boolean>
 
-/** Together more than half a minute: the old server process may hold the marker until its own timeout ends it. */
-const ATTEMPTS = 6
+/** Some fifteen seconds without a server, and a minute at most: the old server process may hold the marker until its own timeout ends it. */
+const ATTEMPTS = 32
+const LONGEST_MS = 60_000
+/** Whoever waits for a new leader is answered soon after there is one. */
+const LONGEST_PAUSE_MS = 500
 const STATEMENT_TIMEOUT_MS = 10_000
 
 /**
@@ -21,8 +24,9 @@ const STATEMENT_TIMEOUT_MS = 10_000
  * the commit as it was.
  */
 export async function establishCommit(marker: string, cause: unknown, withClient: WithClient): Promise<void> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    if (attempt > 0) await pause(200 * 2 ** attempt * (0.5 + Math.random()))
+  const deadlineMs = performance.now() + LONGEST_MS
+  for (let attempt = 0; attempt < ATTEMPTS && performance.now() < deadlineMs; attempt++) {
+    if (attempt > 0) await pause(Math.min(LONGEST_PAUSE_MS, 100 * 2 ** attempt) * (0.5 + Math.random()))
     let isCommitted: boolean
     try {
       isCommitted = await withClient((client) => readVerdict(client, marker))

@@ -25,6 +25,7 @@ import { type Budget, currentPurpose } from './purpose.ts'
 import { openReplicas, type Replicas } from './replicas/open-replicas.ts'
 import { committing, type ReadGate, readOnEither } from './replicas/read-gate.ts'
 import { sendCommit, UnreplicatedCommit } from './send-commit.ts'
+import type { TransactionHold } from './transaction-hold.ts'
 import { heldForTooLong, LostConnection, notReplicated, UncertainCommit } from './transaction-errors.ts'
 import { type RetryReason, withRetries } from './transaction-retries.ts'
 
@@ -55,6 +56,11 @@ export class Database implements AsyncDisposable {
   /** How the pool is used right now. */
   get poolUse(): PoolUse {
     return this.#pool.use
+  }
+
+  /** Holds up what begins, while the database changes its leader in order. */
+  get hold(): TransactionHold {
+    return this.#pool.hold
   }
 
   /** How often transactions were run again, since the process began. */
@@ -185,7 +191,7 @@ export class Database implements AsyncDisposable {
     const stopCancelling = (): void => options.signal?.removeEventListener('abort', cancel)
     options.signal?.addEventListener('abort', cancel, { once: true })
     try {
-      return await work(client, stopCancelling)
+      return await this.hold.within(() => work(client, stopCancelling))
     } catch (error) {
       if (isConnectionLoss(error) || isReadOnly(error) || error instanceof LostConnection)
         this.#broken.add(client)

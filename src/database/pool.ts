@@ -16,6 +16,7 @@ import { PrimaryFinder } from './primary-finder.ts'
 import type { Budget, Purpose } from './purpose.ts'
 import { logSlowStatements } from './slow-statements.ts'
 import { watchActivity } from './statement-activity.ts'
+import { TransactionHold } from './transaction-hold.ts'
 
 export interface PoolOptions {
   readonly url: string
@@ -76,6 +77,10 @@ export class ConnectionPool implements AsyncDisposable {
   readonly #leases = new Set<Lease>()
   readonly #stopWatching: () => void
   #leaks = 0
+  /** Holds up who wants a connection while the database changes its leader in order. */
+  readonly hold = new TransactionHold({
+    findTimeline: async () => ((await this.#finder.look()) === undefined ? undefined : this.#finder.timeline),
+  })
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -140,6 +145,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws NomalyError `overloaded` where there is none in time, `unavailable`; the reason of the signal.
    */
   async lease(request: LeaseRequest): Promise<Lease> {
+    await this.hold.pass(request.signal)
     const leave = await this.#gate.enter(request.purpose.budget, request.signal)
     return this.#orLeave(leave, async () => {
       const client = await this.#acquire(request.signal)
@@ -152,6 +158,7 @@ export class ConnectionPool implements AsyncDisposable {
 
   /** Waits for a connection of its own, past a pooler where there is one; it is closed when it is given back. */
   async leaseDirect(request: LeaseRequest): Promise<Lease> {
+    await this.hold.pass(request.signal)
     const leave = await this.#gate.enter(request.purpose.budget, request.signal)
     return this.#orLeave(leave, async () => {
       const deadline = AbortSignal.timeout(this.#options.acquireTimeoutMs)
@@ -169,6 +176,7 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.hold[Symbol.asyncDispose]()
     // Waits for those who hold a connection, and a leaked one is given back by who watches it.
     await this.#pool.end()
     this.#stopWatching()

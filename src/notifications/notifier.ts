@@ -3,9 +3,9 @@ export const NOTIFICATION_CHANNEL = 'nomaly'
 
 /** What processes tell each other: ids only, everything is read again. */
 export interface Notification {
-  /** `points`: a dataset has new ones. `outbox`: there is work for the relay. `events`: the relay has published. `keys`: one was revoked. `flags`: flags or live settings were changed. `cache`: what was read before of the points of a dataset, or of the tenant, was replaced. */
-  readonly channel: 'points' | 'outbox' | 'events' | 'keys' | 'flags' | 'cache'
-  /** Empty on `flags` for what belongs to the installation. */
+  /** `points`: a dataset has new ones. `outbox`: there is work for the relay. `events`: the relay has published. `keys`: one was revoked. `flags`: flags or live settings were changed. `cache`: what was read before of the points of a dataset, or of the tenant, was replaced. `hold`: the database is about to change its leader; `resume`: it has, or will not. */
+  readonly channel: 'points' | 'outbox' | 'events' | 'keys' | 'flags' | 'cache' | 'hold' | 'resume'
+  /** Empty for what belongs to the installation. */
   readonly tenantId: string
   /** Of a dataset on `points`, of what owns points on `cache`; empty otherwise. */
   readonly id: string
@@ -13,7 +13,7 @@ export interface Notification {
 
 export type NotificationListener = (notification: Notification) => void
 
-const TEXT = /^(points|outbox|events|keys|flags|cache) ([0-9a-f-]{0,36}) ([0-9a-f-]{0,36})$/
+const TEXT = /^(points|outbox|events|keys|flags|cache|hold|resume) ([0-9a-f-]{0,36}) ([0-9a-f-]{0,36})$/
 
 /** A notice as it travels, and as SQL sends it with `pg_notify`. */
 export function formatNotification({ channel, tenantId, id }: Notification): string {

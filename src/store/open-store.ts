@@ -131,6 +131,10 @@ export async function openStore(
   await queue.start()
   const identities = new Identities(database, log)
   notifier.subscribe(({ channel }) => channel === 'keys' && identities.forget())
+  notifier.subscribe(({ channel }) => {
+    if (channel === 'hold') database.hold.hold()
+    else if (channel === 'resume') database.hold.release()
+  })
   const sessions = await openSessions({ config, database, notifier, quickTier, log })
   const counter = await openRateCounter(quickTier)
   const rateLimits = new RateLimits(counter, values)

@@ -63,15 +63,24 @@ export class DatabaseNode {
 
   /** Stops all of them in place. */
   async freeze(): Promise<void> {
-    for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGSTOP')
+    for (const pid of await processesIn(this.folder)) signal(pid, 'SIGSTOP')
   }
 
   async thaw(): Promise<void> {
-    for (const pid of await processesIn(this.folder)) process.kill(pid, 'SIGCONT')
+    for (const pid of await processesIn(this.folder)) signal(pid, 'SIGCONT')
   }
 
   /** Starts Patroni again, which starts the rest. */
   async start(): Promise<void> {
     await this.patroni.start()
+  }
+}
+
+/** One that ended between the look and the signal needs none. */
+function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
