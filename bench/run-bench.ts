@@ -15,6 +15,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   flags: async () => (await import('./flags.bench.ts')).flags,
   events: async () => (await import('./events.bench.ts')).events,
   cache: async () => (await import('./cache.bench.ts')).cache,
+  pool: async () => (await import('./pool.bench.ts')).pool,
   metrics: async () => (await import('./metrics.bench.ts')).metrics,
 }
 const RESULTS = join(import.meta.dirname, 'results')

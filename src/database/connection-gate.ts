@@ -17,9 +17,9 @@ export interface GateOptions {
 
 /** How a budget is used, and what was decided since the process began. */
 export interface BudgetUse {
-  inUse: number
-  waiting: number
-  readonly refused: Record<Refusal, number>
+  readonly inUse: number
+  readonly waiting: number
+  readonly refused: Readonly<Record<Refusal, number>>
 }
 
 interface Waiter {
@@ -49,11 +49,7 @@ const MAX_RETRY_AFTER_SECONDS = 30
 export class ConnectionGate {
   readonly #options: GateOptions
   readonly #shares: Readonly<Record<Budget, number>>
-  readonly #use = ofEach((): BudgetUse => ({
-    inUse: 0,
-    waiting: 0,
-    refused: { full: 0, hopeless: 0, late: 0 },
-  }))
+  readonly #use = ofEach(() => ({ inUse: 0, refused: { full: 0, hopeless: 0, late: 0 } }))
   /** In order of arrival. */
   readonly #queues = ofEach(() => new Set<Waiter>())
   readonly #crowds = ofEach((): Crowd => ({ sinceMs: 0, admitted: 0 }))
@@ -69,9 +65,12 @@ export class ConnectionGate {
     this.#shares = { web: share('web'), work: share('work'), maintenance: share('maintenance') }
   }
 
-  get use(): Readonly<Record<Budget, Readonly<BudgetUse>>> {
-    for (const budget of BUDGETS) this.#use[budget].waiting = this.#queues[budget].size
-    return this.#use
+  get use(): Readonly<Record<Budget, BudgetUse>> {
+    const copy = (budget: Budget): BudgetUse => {
+      const { inUse, refused } = this.#use[budget]
+      return { inUse, waiting: this.#queues[budget].size, refused: { ...refused } }
+    }
+    return { web: copy('web'), work: copy('work'), maintenance: copy('maintenance') }
   }
 
   /** The most that a budget may have at once. */

@@ -58,7 +58,7 @@ export interface PoolUse {
   readonly idle: number
   readonly waiting: number
   readonly max: number
-  readonly budgets: Readonly<Record<Budget, Readonly<BudgetUse>>>
+  readonly budgets: Readonly<Record<Budget, BudgetUse>>
   /** Connections that were taken from who held them for too long without a statement, since the process began. */
   readonly leaks: number
 }

@@ -159,7 +159,14 @@ export class MetricWriter {
     // Before series are made: an attempt that fails for want of a partition would burn their ids.
     storage.map.require(source.retention, sound.micros.subarray(0, sound.count))
     let resolved: ResolvedSeries | undefined
-    const options = { role: 'nomaly_app', scope, signal, timeoutMs: STATEMENT_TIMEOUT_MS } as const
+    // Points that are there already do no harm. Writes that overlap may collide where they fill many chunks.
+    const options = {
+      role: 'nomaly_app',
+      scope,
+      signal,
+      timeoutMs: STATEMENT_TIMEOUT_MS,
+      retry: true,
+    } as const
     const { value, position } = await database.transaction(options, async (connection) => {
       const state = await lockSourceForWriting(connection, source.id, mode === 'append' ? 'shared' : 'alone')
       requireEngine(state, relations.engine)

@@ -25,6 +25,8 @@ import { TIMESCALE_RELATIONS } from './timescale-relations.ts'
 
 const UNDEFINED_TABLE = '42P01'
 
+const MOST_COPIES = 8
+
 const POINTS = 'unnest($1::int4[], $2::timestamptz[], $3::float8[])'
 
 /** As `insertPoints`, into hypertables whose chunks may be compressed. */
@@ -36,7 +38,7 @@ export async function insertIntoChunks(
   await lockChunks(connection, chunks, points.runs, () => daysOf(points))
   const counts = { inserted: 0, duplicates: 0, conflicting: 0 }
   let compressed: ReadonlySet<string> | undefined
-  for (const slice of slices(points.runs)) {
+  for (const slice of slices(points.runs).flatMap(apart)) {
     if (await copied(connection, TIMESCALE_RELATIONS, points, slice)) {
       for (const run of slice) counts.inserted += run.end - run.start
       continue
@@ -52,6 +54,14 @@ export async function insertIntoChunks(
     }
   }
   return counts
+}
+
+/**
+ * A COPY into several chunks fills them in an order of TimescaleDB's own, and two that overlap wait for each other: chunks have one each, unless
+ * they are so many that this would cost more than to be undone now and then.
+ */
+function apart(slice: PartitionRun[]): PartitionRun[][] {
+  return slice.length <= MOST_COPIES ? slice.map((run) => [run]) : [slice]
 }
 
 /** As `overwritePoints`, into hypertables whose chunks may be compressed. */

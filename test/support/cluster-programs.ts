@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process'
-import { access, readdir } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
-
-const execute = promisify(execFile)
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { findProgram, installPackages, isThere, mayInstall } from './debian-packages.ts'
 
 /** Programs of a cluster, and the package of Debian that has each. */
 const PROGRAMS = {
@@ -29,8 +26,8 @@ export type ClusterPrograms = Readonly<Record<ClusterProgram, string>> & { reado
  */
 export async function findClusterPrograms(): Promise<ClusterPrograms> {
   let missing = await findMissing()
-  if (missing.length > 0 && process.getuid?.() === 0 && (await find('apt-get')) !== undefined) {
-    await install(missing)
+  if (missing.length > 0 && (await mayInstall())) {
+    await installPackages([...missing, ...OF_PATRONI])
     missing = await findMissing()
   }
   if (missing.length > 0)
@@ -38,7 +35,7 @@ export async function findClusterPrograms(): Promise<ClusterPrograms> {
       `This test starts a cluster of its own and needs programs that are not installed. On Debian: \`apt-get install ${missing.join(' ')}\` (their services may stay off).`,
     )
   const found = await Promise.all(
-    Object.keys(PROGRAMS).map(async (program) => [program, (await find(program))!] as const),
+    Object.keys(PROGRAMS).map(async (program) => [program, (await findProgram(program))!] as const),
   )
   return {
     ...(Object.fromEntries(found) as Record<ClusterProgram, string>),
@@ -49,35 +46,9 @@ export async function findClusterPrograms(): Promise<ClusterPrograms> {
 async function findMissing(): Promise<string[]> {
   const packages: string[] = []
   for (const [program, name] of Object.entries(PROGRAMS))
-    if ((await find(program)) === undefined) packages.push(name)
+    if ((await findProgram(program)) === undefined) packages.push(name)
   if ((await findBinaries()) === undefined) packages.push('postgresql-15')
   return packages
-}
-
-async function install(packages: readonly string[]): Promise<void> {
-  // The services of the packages stay off: a script that answers 101 is how Debian is told so.
-  const script =
-    'policy=/usr/sbin/policy-rc.d; if [ ! -e $policy ]; then trap "rm -f $policy" EXIT; printf "#!/bin/sh\\nexit 101\\n" >$policy; chmod 755 $policy; fi; "$@"'
-  const apt = ['apt-get', '-o', 'DPkg::Lock::Timeout=300', '-qq']
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const run = (...args: string[]): Promise<unknown> =>
-    execute('/bin/sh', ['-c', script, 'sh', ...apt, ...args], { env, timeout: 600_000 })
-  try {
-    await run('update')
-    await run('install', '-y', '--no-install-recommends', ...packages, ...OF_PATRONI)
-  } catch (error) {
-    throw new Error(
-      `apt-get could not install ${packages.join(' ')}, which this test needs: ${(error as Error).message}`,
-      { cause: error },
-    )
-  }
-}
-
-async function find(program: string): Promise<string | undefined> {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/bin', '/usr/bin', '/usr/sbin']
-  for (const folder of folders)
-    if (folder !== '' && (await isThere(join(folder, program)))) return join(folder, program)
-  return undefined
 }
 
 /** The newest PostgreSQL of Debian's that has everything Patroni calls: the embedded one lacks pg_basebackup and pg_rewind. */
@@ -90,11 +61,4 @@ async function findBinaries(): Promise<string | undefined> {
     if (found.every(Boolean)) return folder
   }
   return undefined
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  )
 }

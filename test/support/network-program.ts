@@ -1,12 +1,12 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
+import { findProgram, installPackages, mayInstall } from './debian-packages.ts'
 
 export interface NetworkProgramOptions {
   /** As on the PATH, and as Debian's package. */
@@ -57,15 +57,12 @@ export async function startNetworkProgram(options: NetworkProgramOptions): Promi
   return child
 }
 
+/** As root on Debian it is installed where it is missing. */
 async function find(name: string): Promise<string | undefined> {
-  const looking = promisify(execFile)('/bin/sh', [
-    '-c',
-    `PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v ${name}`,
-  ])
-  return looking.then(
-    ({ stdout }) => stdout.trim(),
-    () => undefined,
-  )
+  const found = await findProgram(name)
+  if (found !== undefined || !(await mayInstall())) return found
+  await installPackages([name])
+  return findProgram(name)
 }
 
 async function answers(port: number): Promise<boolean> {
