@@ -9,6 +9,7 @@ import { DatabaseCluster } from '../support/cluster.ts'
 let cluster: DatabaseCluster
 beforeAll(async () => {
   cluster = await DatabaseCluster.start({ pooler: true })
+  await ask(cluster.adminUrl, 'create table writes (n int primary key)')
 }, 180_000)
 afterAll(() => cluster?.[Symbol.asyncDispose]())
 
@@ -24,7 +25,6 @@ async function ask<Row extends object>(url: string, text: string): Promise<Row[]
 }
 
 test('writes go to the leader by way of the balancer, over TLS, and wait for a standby', async () => {
-  await ask(cluster.adminUrl, 'create table writes (n int primary key)')
   const rows = await ask(
     cluster.adminUrl,
     `select pg_is_in_recovery() as "isStandby", ssl.version as tls, current_setting('synchronous_commit') as waits,
@@ -81,7 +81,10 @@ test('a leader whose replication is cut and that is then killed takes nothing ac
     }
   })()
   writing.catch(() => {})
-  while (acknowledged.length < 200) await new Promise((resolve) => setTimeout(resolve, 5))
+  const enough = async (): Promise<void> => {
+    while (acknowledged.length < 200) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await Promise.race([writing, enough()])
   await leader.cutAndKill()
   await expect(writing).rejects.toThrow()
 

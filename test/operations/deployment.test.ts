@@ -8,7 +8,7 @@ import { beforeAll, expect, test } from 'vitest'
 
 import { CONFIG_OPTIONS } from '../../src/config/schema.ts'
 import { SECRET_NAMES } from '../../src/operations/deploy/cluster.ts'
-import { readDeployment } from '../../src/operations/deploy/deployment-folder.ts'
+import { readDeployment, writeDeployment } from '../../src/operations/deploy/deployment-folder.ts'
 import type { Deployment } from '../../src/operations/deploy/deployment.ts'
 import { CLOCKS } from '../../src/operations/deploy/preset.ts'
 import { findClusterPrograms } from '../support/cluster-programs.ts'
@@ -81,6 +81,14 @@ test('the same command keeps passwords and authority, issues new certificates, a
   for (const name of ['authority/ca.crt', 'secrets/admin', 'members/api1/database-url'])
     expect(fileOf(again, name)).toBe(fileOf(compose, name))
   expect(fileOf(again, 'members/db1/tls.crt')).not.toBe(fileOf(compose, 'members/db1/tls.crt'))
+  // A certificate for the outside that somebody has put there stays; one of ours is made anew.
+  const open = join(folder.path, 'members', 'balancer', 'public.pem')
+  await writeDeployment(folder.path, again.files)
+  expect(await readFile(open, 'utf8')).toBe(fileOf(again, 'members/balancer/public.pem'))
+  const own = fileOf(systemd, 'machines/machine1/members/balancer1/public.pem')
+  await writeFile(open, own)
+  await writeDeployment(folder.path, again.files)
+  expect(await readFile(open, 'utf8')).toBe(own)
   await expect(readDeployment(folder.path, 'systemd')).rejects.toMatchObject({ code: 'conflict' })
   await using other = await temporaryFolder()
   await writeFile(join(other.path, 'notes.txt'), 'mine')

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { DatabaseMember } from '../../src/operations/deploy/cluster.ts'
 import { killIn, type LocalProcess, processesIn } from './local-process.ts'
@@ -45,19 +46,13 @@ export class DatabaseNode {
   }
 
   /**
-   * Cuts replication from it, and kills it before its Patroni notices: that would write into etcd that no standby is synchronous any more, and
-   * then nobody may take over.
+   * Cuts replication from it, and kills it `goOnMs` later: what it acknowledges meanwhile is nowhere else. Its Patroni is frozen first, or it would
+   * write into etcd that no standby is synchronous any more, and then nobody may take over.
    */
-  async cutAndKill(): Promise<void> {
-    const pids = await processesIn(this.folder)
+  async cutAndKill(goOnMs = 200): Promise<void> {
+    this.patroni.freeze()
     this.link.goAway()
-    for (const pid of pids) {
-      try {
-        process.kill(pid, 'SIGKILL')
-      } catch {
-        // A backend that ended by itself meanwhile.
-      }
-    }
+    await sleep(goOnMs)
     await this.kill()
   }
 

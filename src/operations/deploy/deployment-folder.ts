@@ -1,9 +1,10 @@
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { randomBytes } from 'node:crypto'
-import { dirname, join } from 'node:path'
+import { randomBytes, X509Certificate } from 'node:crypto'
+import { basename, dirname, join } from 'node:path'
 import { NomalyError } from '../../errors.ts'
 import { type ClusterSecrets, type ConfigFile, SECRET_NAMES } from './cluster.ts'
 import type { KeptSecrets, Target } from './deployment.ts'
+import { OPEN_CERTIFICATE } from './render-members.ts'
 
 /**
  * Reads what an earlier deployment has left in a folder.
@@ -39,13 +40,18 @@ export async function readDeployment(folder: string, kind: Target['kind']): Prom
   return { secrets, authority }
 }
 
-/** Writes files below a folder that only its owner can enter; each is whole at any moment. */
+/**
+ * Writes files below a folder that only its owner can enter; each is whole at any moment. A certificate for the outside that an operator has put in
+ * the place of ours stays.
+ */
 export async function writeDeployment(folder: string, files: readonly ConfigFile[]): Promise<void> {
+  const authority = files.find(({ name }) => name === 'authority/ca.crt')?.text
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await chmod(folder, 0o700)
     for (const { name, text, mode } of files) {
       const path = join(folder, name)
+      if (basename(name) === OPEN_CERTIFICATE && (await isForeign(path, authority))) continue
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
       const draft = `${path}.${randomBytes(6).toString('hex')}`
       try {
@@ -58,6 +64,16 @@ export async function writeDeployment(folder: string, files: readonly ConfigFile
     }
   } catch (error) {
     throw unusable(folder, error)
+  }
+}
+
+async function isForeign(path: string, authority: string | undefined): Promise<boolean> {
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  if (text === undefined || authority === undefined) return false
+  try {
+    return !new X509Certificate(text).verify(new X509Certificate(authority).publicKey)
+  } catch {
+    return false
   }
 }
 

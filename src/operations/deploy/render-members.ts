@@ -12,6 +12,9 @@ import { renderPatroni, renderPostBootstrap } from './render-patroni.ts'
 /** The configuration folder of every member, by its name. */
 export type MemberFiles = ReadonlyMap<string, readonly ConfigFile[]>
 
+/** What the balancer shows to the outside; an operator may put another one in its place. */
+export const OPEN_CERTIFICATE = 'public.pem'
+
 type Named = Pick<Member, 'name'> & { readonly host?: string }
 
 /** Renders what every member of a cluster reads: configuration, a certificate of its own, and the authority's. */
@@ -50,7 +53,7 @@ export async function renderMembers(
     const { hostname } = new URL(cluster.publicUrl)
     const open = await issueCertificate(authority, { name: hostname, hosts: LOCAL, isClient: false })
     const text = open.certificate + open.key
-    await add(member, [renderHaproxy(cluster, member), { name: 'public.pem', text, mode: 0o600 }], {
+    await add(member, [renderHaproxy(cluster, member), { name: OPEN_CERTIFICATE, text, mode: 0o600 }], {
       hosts: LOCAL,
     })
   }
