@@ -26,9 +26,6 @@ import {
 const run = promisify(execFile)
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
-/** Written already for replicas and drills, and passed over by a version that does not read them. */
-const ARRIVING = ['DATABASE_REPLICA_URLS_FILE', 'NOMALY_PATRONI_URLS_FILE']
-
 interface PatroniFile {
   readonly bootstrap: { readonly dcs: Readonly<Record<string, unknown>> }
   readonly postgresql: { readonly pg_hba: readonly string[] }
@@ -148,7 +145,7 @@ test('the environment of a process names settings that there are', () => {
   const names = files.flatMap(({ text }) =>
     text.split('\n').flatMap((line) => /^([A-Z_]+)=/.exec(line)?.[1] ?? []),
   )
-  const foreign = ['NODE_ENV', 'NODE_EXTRA_CA_CERTS', ...ARRIVING]
+  const foreign = ['NODE_ENV', 'NODE_EXTRA_CA_CERTS']
   expect([...new Set(names)].filter((name) => !known.has(name) && !foreign.includes(name))).toEqual([])
 })
 
