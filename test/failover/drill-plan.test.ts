@@ -67,10 +67,7 @@ test('the bound on what may be lost is nothing, or a lag and what is written bef
 })
 
 test('the time that writes may be gone follows from the times of Patroni', () => {
-  expect(plan([leader, sync]).maxPauseMs).toBe(18_000)
-  expect(planDrill('patroni', toClusterView({ members: [leader, sync] }), strict, undefined).maxPauseMs).toBe(
-    28_000,
-  )
+  expect(plan([leader, sync]).maxPauseMs).toBe(28_000)
   expect(planDrill('etcd', toClusterView({ members: [leader, sync] }), strict, undefined).maxPauseMs).toBe(
     3_000,
   )

@@ -116,7 +116,10 @@ export class ProcessStrike implements Strike {
   }
 
   async cutReplication(leader: Member): Promise<boolean> {
-    nodeAt(this.#cluster, leader.port).link.goAway()
+    const { patroni, link } = nodeAt(this.#cluster, leader.port)
+    // It goes down with the rest a moment later; alive, it may just tell the others that it has no standby, and nobody takes over.
+    patroni.freeze()
+    link.goAway()
     return true
   }
 

@@ -16,7 +16,7 @@ export interface DrillPlan {
 
 /** On top of what Patroni's own times come to: a promotion, a balancer's checks and a connection. */
 const SETTLE_MS = 10_000
-/** What a former leader that lives on has still sent to the other standby takes that to be rewound before it can follow, and be waited for. */
+/** A standby that has more than the one that leads now must be rewound before it can follow, and be waited for. */
 const REWIND_MS = 10_000
 /** Losing etcd is no reason to stop, where members still answer each other. */
 const NO_STOP_MS = 3_000
@@ -66,8 +66,7 @@ export function planDrill(
 }
 
 function maxPauseMs(kind: DrillKind, { ttlMs, loopWaitMs, retryTimeoutMs }: ClusterSettings): number {
-  if (kind === 'etcd') return NO_STOP_MS
-  return ttlMs + loopWaitMs + retryTimeoutMs + SETTLE_MS + (kind === 'patroni' ? REWIND_MS : 0)
+  return kind === 'etcd' ? NO_STOP_MS : ttlMs + loopWaitMs + retryTimeoutMs + SETTLE_MS + REWIND_MS
 }
 
 /**
