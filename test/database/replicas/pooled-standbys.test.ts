@@ -16,16 +16,20 @@ test('behind a pooler that lends servers of several standbys by the transaction 
   await second!.pause()
   const places = new Map<number, number>()
   try {
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 60; round++) {
+      // Several reads of what one write has left, so that it becomes known where it has arrived.
       const { value, position } = await increment(database, 1)
-      const seen = await Promise.all(Array.from({ length: 6 }, () => look(database, 1, { after: position })))
-      expect(seen.map((one) => one.value)).toEqual(Array(6).fill(value))
-      for (const { port } of seen) places.set(port, (places.get(port) ?? 0) + 1)
+      for (let times = 0; times < 5; times++) {
+        const seen = await Promise.all(Array.from({ length: 8 }, () => look(database, 1, { after: position })))
+        expect(seen.map((one) => one.value)).toEqual(Array(8).fill(value))
+        for (const { port } of seen) places.set(port, (places.get(port) ?? 0) + 1)
+      }
     }
   } finally {
     await second!.resume()
   }
   expect(places.get(second!.port)).toBeUndefined()
+  expect(places.get(first!.port)).toBeGreaterThan(0)
   await eventually(async () => {
     const { position } = await increment(database, 1)
     const seen = await Promise.all(Array.from({ length: 6 }, () => look(database, 1, { after: position })))
