@@ -119,9 +119,9 @@ export class Database implements AsyncDisposable {
   async read<T>(options: ReadOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
     const readOn = (database: Database, gate?: ReadGate): Promise<T> =>
       database.#withClient(options, (client) => {
-        const read = (): Promise<T> =>
-          database.#inTransaction(client, 'read only', options, committing(work, options), gate?.check)
-        return gate === undefined ? read() : gate.around(client, read)
+        const read = (check?: OpeningCheck): Promise<T> =>
+          database.#inTransaction(client, 'read only', options, committing(work, options), check)
+        return gate === undefined ? read() : gate(client, read)
       })
     return this.replicas === undefined
       ? readOn(this)

@@ -31,7 +31,7 @@ export function openReplicas<D extends AsyncDisposable>(
   const { replicas, log } = options
   if (replicas === undefined || replicas.urls.length === 0) return undefined
   const applicationName = `${options.applicationName} probe`
-  const primary = new ProbeConnection(options.url, applicationName, 'primary')
+  const primary = new ProbeConnection(options.directUrl ?? options.url, applicationName, 'primary')
   const standbys = replicas.urls.map((url) => {
     const name = nameOf(url)
     const pool = openPool(standbyOptions(options, url, name))

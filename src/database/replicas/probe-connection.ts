@@ -28,8 +28,11 @@ export class ProbeConnection implements AsyncDisposable {
     if (this.#isOver) throw new Error('Connection terminated')
     try {
       this.#client ??= await this.#connect()
-      const { rows } = await this.#client.query<Row>(statement)
-      return rows[0]!
+      // The login itself has no rights; and through a pooler a role that outlasts its transaction would be left to whoever comes next.
+      const answered: unknown = await this.#client.query(
+        `begin read only; set local role nomaly_system; ${statement}; commit`,
+      )
+      return (answered as pg.QueryResult<Row>[])[2]!.rows[0]!
     } catch (error) {
       this.#drop()
       throw error
@@ -45,13 +48,6 @@ export class ProbeConnection implements AsyncDisposable {
     const client = await this.#finder.connect(this.#options, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
     // What breaks while nobody asks is noticed by the next who does.
     client.on('error', () => {})
-    try {
-      // The login itself has no rights.
-      await client.query('set role nomaly_system')
-    } catch (error) {
-      breakConnection(client)
-      throw error
-    }
     return client
   }
 

@@ -4,12 +4,11 @@ import type { ReadOptions } from '../database-options.ts'
 import type { RoutedRead } from './replica-set.ts'
 import type { StandbyConnections } from './standby-connections.ts'
 
-/** What surrounds a read that is made on a standby. */
-export interface ReadGate {
-  /** Goes along with what opens the transaction. It may be answered from any snapshot: a run is one for all of them. */
-  readonly check: OpeningCheck
-  around<T>(client: pg.ClientBase, read: () => Promise<T>): Promise<T>
-}
+/** What surrounds a read that is made on a standby: says what is to go along with its opening, if anything. */
+export type ReadGate = <T>(
+  client: pg.ClientBase,
+  read: (check: OpeningCheck | undefined) => Promise<T>,
+) => Promise<T>
 
 /** A read as it is made on the primary, or through the gate of a standby. */
 export function readOnEither<D extends AsyncDisposable, T>(

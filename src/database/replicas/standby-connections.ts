@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { OpeningCheck } from '../connection.ts'
 import { NEWEST_LSN } from '../position-query.ts'
 import type { Admission } from './admission.ts'
 import { parseLsn, replayedBy, type WalPoint } from './lsn.ts'
@@ -45,6 +46,8 @@ export class StandbyConnections<D extends AsyncDisposable> implements StandbySer
   readonly database: D
   readonly #probe: ProbeConnection
   readonly #inUse = new Set<pg.ClientBase>()
+  /** The runs that connections lead to for as long as they last. */
+  readonly #runs = new WeakMap<pg.ClientBase, string>()
   #hasReceivedTimeline = false
 
   constructor(name: string, database: D, probe: ProbeConnection) {
@@ -59,24 +62,33 @@ export class StandbyConnections<D extends AsyncDisposable> implements StandbySer
     return toState(await this.#probe.ask<StandbyRow & pg.QueryResultRow>(query))
   }
 
-  /** What a read on a connection of the pool is made under, until it is admitted. */
+  /** What a read on a connection of the pool is made under. */
   gate(admission: Admission): ReadGate {
-    return {
-      check: {
-        statement: `select ${RUN}`,
-        onRows: (rows) => admission.admit(String(rows[0]![0])),
-      },
-      around: async (client, read) => {
-        this.#inUse.add(client)
-        try {
-          if (admission.asksFirst) {
-            const { rows } = await client.query<StandbyRow & pg.QueryResultRow>(standbyQuery(false))
-            admission.found(toState(rows[0]!))
-          }
-          return await read()
-        } finally {
-          this.#inUse.delete(client)
+    return async (client, read) => {
+      this.#inUse.add(client)
+      try {
+        if (admission.asksFirst) {
+          const { rows } = await client.query<StandbyRow & pg.QueryResultRow>(standbyQuery(false))
+          admission.found(toState(rows[0]!))
         }
+        const run = this.#runs.get(client)
+        if (run !== undefined) admission.admit(run)
+        return await read(run === undefined ? this.#check(client, admission) : undefined)
+      } finally {
+        this.#inUse.delete(client)
+      }
+    }
+  }
+
+  /** A run is one for all snapshots, so it may be answered from any. Of a connection that no pooler leads elsewhere it is asked for once. */
+  #check(client: pg.ClientBase, admission: Admission): OpeningCheck {
+    return {
+      statement: `select ${RUN}, pg_backend_pid()`,
+      onRows: (rows) => {
+        const [run, pid] = rows[0]!
+        const { processID } = client as unknown as { readonly processID: number }
+        if (pid === processID) this.#runs.set(client, String(run))
+        admission.admit(String(run))
       },
     }
   }
