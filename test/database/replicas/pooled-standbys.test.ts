@@ -20,7 +20,9 @@ test('behind a pooler that lends servers of several standbys by the transaction 
       // Several reads of what one write has left, so that it becomes known where it has arrived.
       const { value, position } = await increment(database, 1)
       for (let times = 0; times < 5; times++) {
-        const seen = await Promise.all(Array.from({ length: 8 }, () => look(database, 1, { after: position })))
+        const seen = await Promise.all(
+          Array.from({ length: 8 }, () => look(database, 1, { after: position })),
+        )
         expect(seen.map((one) => one.value)).toEqual(Array(8).fill(value))
         for (const { port } of seen) places.set(port, (places.get(port) ?? 0) + 1)
       }
