@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import pg from 'pg'
 import { describe, expect, it, test } from 'vitest'
 import { idempotently } from '../../src/api/plugins/idempotency.ts'
+import { registerReadAfter } from '../../src/api/plugins/positions.ts'
 import { registerProblemDetails } from '../../src/api/plugins/problem-details.ts'
 import { hashOf, type RepeatKey, seal, unseal } from '../../src/limits/sealed-answer.ts'
 import { startTestNomaly } from '../support/nomaly.ts'
@@ -52,6 +53,7 @@ test('of an answer that is too large to be kept it is kept that it was done', as
   const identity = await nomaly.store.identities.byApiKey(nomaly.tenant.key)
   const app = Fastify()
   registerProblemDetails(app)
+  registerReadAfter(app, { readLagMs: 0 })
   app.decorateRequest('identity', undefined)
   app.addHook('onRequest', async (request) => {
     request.identity = identity

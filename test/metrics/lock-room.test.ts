@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { withPurpose } from '../../src/database/purpose.ts'
 import { takeTurn } from '../../src/metrics/lock-room.ts'
 import { METRICS_RELATIONS, type MetricsRelations } from '../../src/metrics/metrics-relations.ts'
 import { microsRange } from '../../src/metrics/micros-range.ts'
@@ -75,7 +76,10 @@ describe.each([
       [narrow, [EVERYTHING]],
       [wide, [month]],
     ] as const)
-      await fixture.database.read(READING, (connection) => takeTurn(connection, relationsOfOther, reads))
+      // The few connections of the test's pool are shared out, and those of requests are taken.
+      await withPurpose({ budget: 'work', label: 'test' }, () =>
+        fixture.database.read(READING, (connection) => takeTurn(connection, relationsOfOther, reads)),
+      )
     order.push('others')
     released.resolve()
     await Promise.all([first, second])
