@@ -77,6 +77,8 @@ export interface IngestOutcome {
   readonly report: {
     readonly acknowledged: number
     readonly unacknowledged: number
+    /** At the kill. What is not stored then is written again where the server is back soon. */
+    readonly underWay: number
     /** Of the unacknowledged: stored all the same. */
     readonly stored: number
     readonly copying: number
@@ -120,6 +122,7 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
   const rolling = rollUpUntilKilled(neighbour)
   const rowsCopied = await killWithinCopy(database, plan, acknowledged)
   const killedAt = performance.now()
+  const underWay = sent.size - acknowledged.size
   const sinceKill = () => Math.round(performance.now() - killedAt)
   const [heardMs, backMs] = await Promise.all([
     Promise.all([...sending, rolling]).then(sinceKill),
@@ -164,6 +167,7 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
     report: {
       acknowledged: acknowledged.size,
       unacknowledged: unacknowledged.length,
+      underWay,
       stored: unacknowledged.filter((one) => isStored(one) > 0).length,
       copying: rowsCopied.length,
       rowsCopied,

@@ -62,7 +62,7 @@ async function checkKill(
     )
   // The kill came while rows were being copied, and appends were under way.
   expect(outcome.report.copying).toBeGreaterThan(0)
-  expect(outcome.report.unacknowledged).toBeGreaterThan(0)
+  expect(outcome.report.underWay).toBeGreaterThan(0)
   // Before anything is sent again.
   expect(outcome.lost).toEqual([])
   expect(outcome.torn).toEqual([])
