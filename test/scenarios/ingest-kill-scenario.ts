@@ -111,8 +111,10 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
   const sent = new Set<Append>()
   const acknowledged = new Set<Append>()
   const append = (one: Append) => engine.append(scope, batchOf(source, one))
+  let isKilled = false
   const sending = plan.lanes.map(async (lane) => {
     for (const one of lane) {
+      if (isKilled) return
       sent.add(one)
       // Whoever sends has seen the server go away, and stops.
       if ((await append(one).catch(() => undefined)) === undefined) return
@@ -122,6 +124,7 @@ export async function runIngestKill(database: KillDatabase, plan: IngestPlan): P
   const rolling = rollUpUntilKilled(neighbour)
   const rowsCopied = await killWithinCopy(database, plan, acknowledged)
   const killedAt = performance.now()
+  isKilled = true
   const underWay = sent.size - acknowledged.size
   const sinceKill = () => Math.round(performance.now() - killedAt)
   const [heardMs, backMs] = await Promise.all([
