@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { BenchContext } from '../benchmark.ts'
 import { AdrSide } from './adr-side.ts'
+import { keepAwake } from '../awake-processors.ts'
 import { askSideBySide, type AnswerTimes } from './ask-side-by-side.ts'
 import type { BenchServer } from './bench-server.ts'
 import { type BytesPerPoint, type EngineKind, EngineSide } from './engine-side.ts'
@@ -67,6 +68,7 @@ export async function measureQueries(
         log(`${kind.name} answers "${question.title}" from ${await side.explain(question)}`)
   }
   const sides: Side[] = [sqlite, ...(adr === undefined ? [] : [adr]), ...engines.values()]
+  using _awake = keepAwake(log)
   const times = await askSideBySide({ sides, questions, runs: size.runs, signal, progress })
   const loaded = ((await adr?.bytes()) ?? 0) / workload.points
   await adr?.compress()

@@ -218,12 +218,12 @@ export class ConnectionPool implements AsyncDisposable {
 
   /** A connection of the pool; of several servers it waits for one that takes writes, as long as one waits for a connection. */
   async #acquire(signal: AbortSignal | undefined): Promise<pg.PoolClient & HostedClient> {
-    const deadline = AbortSignal.timeout(this.#options.acquireTimeoutMs)
-    const giveUp = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+    const deadlineMs = performance.now() + this.#options.acquireTimeoutMs
     for (;;) {
       let host: DatabaseHost | undefined
       try {
-        host = await this.#finder.find(giveUp)
+        // Only who has to look for a server pays for a deadline: its timer costs more than all else that a lease takes.
+        host = this.#finder.host ?? (await this.#finder.find(within(deadlineMs, signal)))
         const client = await this.#connect(signal)
         // Made when another server was the primary: that one may still be there, and nobody follows it any more.
         if (client.timeline >= this.#finder.timeline) return client
@@ -232,8 +232,8 @@ export class ConnectionPool implements AsyncDisposable {
         if (signal?.aborted === true) throw signal.reason
         if (host !== undefined) this.#finder.forget(host)
         const isElsewhere = error instanceof NotPrimary || isConnectionLoss(error)
-        if (!this.#finder.isChoice || !isElsewhere || deadline.aborted)
-          throw toNomalyError(error, this.#options.label)
+        const isLate = performance.now() >= deadlineMs
+        if (!this.#finder.isChoice || !isElsewhere || isLate) throw toNomalyError(error, this.#options.label)
       }
     }
   }
@@ -241,9 +241,10 @@ export class ConnectionPool implements AsyncDisposable {
   /** One that comes after the caller has given up goes straight back. */
   async #connect(signal: AbortSignal | undefined): Promise<pg.PoolClient & HostedClient> {
     const connecting = this.#pool.connect() as Promise<pg.PoolClient & HostedClient>
+    if (signal === undefined) return connecting
     const abandoned = Promise.withResolvers<never>()
-    const abandon = (): void => abandoned.reject(signal?.reason)
-    signal?.addEventListener('abort', abandon, { once: true })
+    const abandon = (): void => abandoned.reject(signal.reason)
+    signal.addEventListener('abort', abandon, { once: true })
     try {
       return await Promise.race([connecting, abandoned.promise])
     } catch (error) {
@@ -253,7 +254,13 @@ export class ConnectionPool implements AsyncDisposable {
       )
       throw error
     } finally {
-      signal?.removeEventListener('abort', abandon)
+      signal.removeEventListener('abort', abandon)
     }
   }
+}
+
+/** Aborts at the deadline, or as the caller does. */
+function within(deadlineMs: number, signal: AbortSignal | undefined): AbortSignal {
+  const deadline = AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs - performance.now())))
+  return signal === undefined ? deadline : AbortSignal.any([signal, deadline])
 }

@@ -27,9 +27,14 @@ export function decodeCopy(bytes: Buffer): DecodedRows {
   const values = new Float64Array(count)
   for (let i = 0, at = HEADER_BYTES; i < count; i++, at += ROW_BYTES) {
     numbers[i] = view.getInt32(at + 6)
-    // Exact: both halves and their sum are integers below 2^53.
-    timesMs[i] = (view.getInt32(at + 14) * TWO_32 + view.getUint32(at + 18) + POSTGRES_EPOCH_MICROS) / 1000
+    timesMs[i] = readTimestampMs(view, at + 14)
     values[i] = view.getFloat64(at + 26)
   }
   return { numbers, timesMs, values }
+}
+
+/** Reads an instant that PostgreSQL sent in binary, in epoch milliseconds, microseconds as the fraction. */
+export function readTimestampMs(view: DataView, at: number): number {
+  // Exact: both halves and their sum are integers below 2^53.
+  return (view.getInt32(at) * TWO_32 + view.getUint32(at + 4) + POSTGRES_EPOCH_MICROS) / 1000
 }

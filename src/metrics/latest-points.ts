@@ -1,6 +1,7 @@
 import type { Connection } from '../database/connection.ts'
 import { float8Array, int4Array, timestampArray } from './array-encoder.ts'
-import { int4Literal, readArray } from './array-text.ts'
+import { int4Literal } from './array-text.ts'
+import { readTimestampMs } from './copy-decoder.ts'
 import type { MetricPoint, SeriesId } from './metrics-engine.ts'
 import type { OrderedPoints } from './point-order.ts'
 
@@ -41,14 +42,21 @@ export function newestStatement(ids: Int32Array): string {
   return `select * from metrics.newest_points(${int4Literal(ids)})`
 }
 
-/** What {@link newestStatement} answers: a row of three lists, which takes a fraction of the time of a row each. */
+const PACKED_BYTES = 20
+
+/** What {@link newestStatement} answers: all points packed into one value, which takes a fraction of the time of a row each. */
 export function toNewest([row]: readonly unknown[][]): MetricPoint[] {
-  const [ids, seconds, values] = row!.map((list) => readArray(list as string | null))
-  return Array.from(ids!, (seriesId, i) => ({
-    seriesId,
-    timeMs: Math.round(seconds![i]! * 1e6) / 1000,
-    value: values![i]!,
-  }))
+  const packed = row![0] as Buffer | null
+  if (packed === null) return []
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
+  return Array.from({ length: packed.byteLength / PACKED_BYTES }, (_, i) => {
+    const at = i * PACKED_BYTES
+    return {
+      seriesId: view.getInt32(at),
+      timeMs: readTimestampMs(view, at + 4),
+      value: view.getFloat64(at + 12),
+    }
+  })
 }
 
 /** The newest point of each series that has one, in no particular order, as `nomaly_system`. */
