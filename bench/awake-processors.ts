@@ -8,8 +8,11 @@ import { availableParallelism } from 'node:os'
  */
 export function keepAwake(log: (message: string) => void): Disposable {
   const spinners = Array.from({ length: availableParallelism() }, () =>
-    // They end with this process, however it ends: their input closes.
-    spawn('chrt', ['--idle', '0', 'sh', '-c', SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'] }),
+    // They end with this process, however it ends: their input closes. A session of their own, since time is shared by session first.
+    spawn('chrt', ['--idle', '0', 'sh', '-c', SCRIPT], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    }),
   )
   spinners[0]!.on('error', () => log('There is no chrt here: processors may sleep between short questions.'))
   for (const spinner of spinners.slice(1)) spinner.on('error', () => {})
@@ -20,4 +23,9 @@ export function keepAwake(log: (message: string) => void): Disposable {
   }
 }
 
-const SCRIPT = 'while :; do :; done & spin=$!; cat > /dev/null; kill $spin'
+const SCRIPT = `
+  echo 19 2> /dev/null > /proc/self/autogroup
+  while :; do :; done &
+  spin=$!
+  cat > /dev/null
+  kill $spin`

@@ -1,3 +1,4 @@
+import { keepAwake } from '../awake-processors.ts'
 import { median } from '../checks.ts'
 import { type AnswerRow, inTurn, type Question, type QuestionId, requireSame } from './question.ts'
 import type { Side } from './side.ts'
@@ -9,6 +10,7 @@ export interface AskOptions {
   readonly runs: number
   readonly signal: AbortSignal
   readonly progress: (message: string) => void
+  readonly log: (message: string) => void
 }
 
 /** Medians over the runs. */
@@ -24,7 +26,8 @@ const SHORTEST_MS = 150
 
 /** Asks all sides the same questions in turn, and holds all answers against those of the first side. */
 export async function askSideBySide(options: AskOptions): Promise<AnswerTimes> {
-  const { sides, questions, runs, signal, progress } = options
+  const { sides, questions, runs, signal, progress, log } = options
+  using _awake = keepAwake(log)
   const times = new Map<string, number[]>()
   const keyOf = (side: Side, id: QuestionId): string => `${side.name} ${id}`
   for (const question of questions) {

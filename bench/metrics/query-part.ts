@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import type { BenchContext } from '../benchmark.ts'
 import { AdrSide } from './adr-side.ts'
-import { keepAwake } from '../awake-processors.ts'
 import { askSideBySide, type AnswerTimes } from './ask-side-by-side.ts'
 import type { BenchServer } from './bench-server.ts'
 import { type BytesPerPoint, type EngineKind, EngineSide } from './engine-side.ts'
@@ -68,8 +67,7 @@ export async function measureQueries(
         log(`${kind.name} answers "${question.title}" from ${await side.explain(question)}`)
   }
   const sides: Side[] = [sqlite, ...(adr === undefined ? [] : [adr]), ...engines.values()]
-  using _awake = keepAwake(log)
-  const times = await askSideBySide({ sides, questions, runs: size.runs, signal, progress })
+  const times = await askSideBySide({ sides, questions, runs: size.runs, signal, progress, log })
   const loaded = ((await adr?.bytes()) ?? 0) / workload.points
   await adr?.compress()
   const compressed = ((await adr?.bytes()) ?? 0) / workload.points
@@ -83,7 +81,7 @@ export async function measureQueries(
       // The shorter one does not quite reach back a week: both are asked about whole hours that they have.
       const firstHourMs = Math.ceil(workload.startMs / HOUR_MS) * HOUR_MS
       const common = questionsAbout(workload, firstHourMs)
-      const pair = { sides: [side, other], questions: common, runs: size.runs, signal, progress }
+      const pair = { sides: [side, other], questions: common, runs: size.runs, signal, progress, log }
       tenTimes.set(kind, { side: other, times: await askSideBySide(pair) })
     }
   const resources = stack.move()

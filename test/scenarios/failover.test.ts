@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type DrillOutcome, timeToNextWriteMs } from '../../src/operations/failover/drill-outcome.ts'
 import type { DrillReport } from '../../src/operations/failover/run-drill.ts'
 import type { DrillKind } from '../../src/operations/failover/strike.ts'
+import { failoverCommands } from './failover-commands.ts'
 import { type FailoverFixture, ProcessStrike, startFailoverFixture } from './failover-cluster.ts'
 
 const isLong = process.env['NOMALY_TEST_SCENARIOS'] === '1'
@@ -47,6 +48,10 @@ describe('a cluster that never loses', () => {
     },
   )
 
+  describe('by the operator’s commands', () => {
+    failoverCommands(() => fixture)
+  })
+
   afterAll(() => {
     const times = reports
       .filter(({ plan }) => plan.kind === 'kill')
@@ -56,7 +61,8 @@ describe('a cluster that never loses', () => {
   })
 })
 
-describe('a cluster that never stops', () => {
+// Another cluster, and the same blow: in `npm test` each kind of blow is struck once.
+describe.runIf(isLong)('a cluster that never stops', () => {
   let fixture: FailoverFixture
 
   beforeAll(async () => {
@@ -64,7 +70,7 @@ describe('a cluster that never stops', () => {
   }, 240_000)
   afterAll(() => fixture?.[Symbol.asyncDispose]())
 
-  test.for(Array.from({ length: isLong ? 5 : 1 }, (_, round) => round))(
+  test.for(Array.from({ length: 5 }, (_, round) => round))(
     'round %i: loses no more than was said before, and counts it',
     { timeout: 300_000 },
     async () => {

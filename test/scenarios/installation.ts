@@ -19,6 +19,7 @@ export class Installation implements AsyncDisposable {
   readonly #parent: string
   readonly #port = 24_000 + Math.floor(Math.random() * 8_000)
   readonly #timescalePrograms: string | undefined
+  readonly #environment: NodeJS.ProcessEnv
   #server: TimescaleServer | undefined
   #process: ChildProcess | undefined
   #launches = 0
@@ -26,18 +27,23 @@ export class Installation implements AsyncDisposable {
   #url = ''
   #key = ''
 
-  private constructor(parent: string, timescalePrograms: string | undefined) {
+  private constructor(
+    parent: string,
+    timescalePrograms: string | undefined,
+    environment: NodeJS.ProcessEnv = {},
+  ) {
     this.#parent = parent
+    this.#environment = environment
     this.#timescalePrograms = timescalePrograms
     this.folder = join(parent, 'data')
   }
 
-  /** A new one, with TimescaleDB where the folder of its programs is given. */
-  static async create(timescalePrograms?: string): Promise<Installation> {
+  /** A new one, with TimescaleDB where the folder of its programs is given; `environment` wins over what it is started with otherwise. */
+  static async create(timescalePrograms?: string, environment?: NodeJS.ProcessEnv): Promise<Installation> {
     const parent = await mkdtemp(join(tmpdir(), 'nomaly-scenario-'))
     // The database's user passes through when root runs the tests.
     await chmod(parent, 0o711)
-    const installation = new Installation(parent, timescalePrograms)
+    const installation = new Installation(parent, timescalePrograms, environment)
     await installation.#prepareServer()
     return installation
   }
@@ -84,6 +90,7 @@ export class Installation implements AsyncDisposable {
         NOMALY_SELF_WATCH_SECONDS: '0',
         NOMALY_DRAIN_TIMEOUT_MS: '5000',
         ...(this.#server === undefined ? {} : { DATABASE_URL: this.#server.adminUrl }),
+        ...this.#environment,
       },
     })
     const hear = (text: Buffer): void => void (this.#said += text.toString())
@@ -112,6 +119,11 @@ export class Installation implements AsyncDisposable {
       await ready?.text()
       if (ready?.ok === true) return
     }
+  }
+
+  /** The process that serves and works. */
+  get pid(): number {
+    return this.#process!.pid!
   }
 
   /** Where it answers; another address after each start. */

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { clusterApi } from '../support/cluster-api.ts'
-import { DatabaseCluster } from '../support/cluster.ts'
-import type { LocalProcess } from '../support/local-process.ts'
-import { eventually } from '../support/nomaly.ts'
+import { clusterApi } from '../../support/cluster-api.ts'
+import { DatabaseCluster } from '../../support/cluster.ts'
+import type { LocalProcess } from '../../support/local-process.ts'
+import { eventually } from '../../support/nomaly.ts'
+import { databasesOf } from './databases.ts'
 
 let cluster: DatabaseCluster
 let apis: LocalProcess[]
@@ -59,6 +60,8 @@ function send(
     sent.end(body)
   })
 }
+
+databasesOf(() => cluster)
 
 /** By way of the balancer. */
 function ask(method: string, path: string, body?: string, agent?: Agent): Promise<Answer> {
