@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'node:https'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -80,8 +82,18 @@ async function untilReady(index: number): Promise<void> {
   await Promise.race([ready, ended])
 }
 
+/** Until the balancer has seen for itself that all are ready: it looks from time to time. */
+async function untilBalanced(): Promise<void> {
+  await eventually(async () => {
+    const socket = connect(join(cluster.plan.balancers[0]!.places.run, 'haproxy.sock'))
+    socket.end('show stat\n')
+    const servers = (await text(socket)).split('\n').filter((line) => line.startsWith('apis,api'))
+    return servers.length === apis.length && servers.every((line) => line.includes(',UP,'))
+  }, 60_000)
+}
+
 test('an API that is told to stop under load leaves no request without its answer', async () => {
-  await untilReady(1)
+  await untilBalanced()
   expect((await ask('POST', '/v1/datasets', '{"name":"drained"}')).status).toBe(201)
   const statuses = new Map<string, number>()
   const controller = new AbortController()
@@ -108,6 +120,7 @@ test('an API that is told to stop under load leaves no request without its answe
     await api.stop()
     await api.start()
     await untilReady(index)
+    await untilBalanced()
   }
   controller.abort()
   await clients
