@@ -136,6 +136,24 @@ export class AnomalyRepository {
     )
   }
 
+  /** Removes anomalies of a dataset that ended before a time, `limit` at most; answers how many. */
+  async removeEndedBefore(datasetId: string, before: Date, limit: number): Promise<number> {
+    const result = await this.#run(({ kysely }) =>
+      kysely
+        .deleteFrom('anomalies')
+        .where('id', 'in', (query) =>
+          query
+            .selectFrom('anomalies')
+            .select('id')
+            .where('dataset_id', '=', datasetId)
+            .where('ended_at', '<', before)
+            .limit(limit),
+        )
+        .executeTakeFirst(),
+    )
+    return Number(result.numDeletedRows)
+  }
+
   /** Notes what a person said of an anomaly. @throws NomalyError `not_found`. */
   async act(id: string, action: AnomalyAction, actor: string, note: string | undefined): Promise<Anomaly> {
     await this.#run(({ kysely }) =>

@@ -7,6 +7,7 @@ export const LIVE_OPTIONS = [
   'statementTimeoutMs',
   'commitTimeoutMs',
   'eventRetentionHours',
+  'findingRetention',
   'cacheTtlSeconds',
   'maxBodyBytes',
   'maxSeriesPerRequest',

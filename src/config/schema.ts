@@ -166,6 +166,13 @@ export const CONFIG_OPTIONS = {
     'hours',
     'How long events are kept for listeners that come back; the audit log is kept for good.',
   ),
+  findingRetention: {
+    env: 'NOMALY_FINDING_RETENTION',
+    kind: { type: 'choice', choices: ['class', 'forever'] },
+    fallback: 'class',
+    description:
+      'How long findings are kept: `class` as long as the points of their dataset (a week, a month, a year, forever), counted from the end of each, `forever` until somebody erases them.',
+  } as Option<'class' | 'forever'>,
   maxEventStreams: integer(
     'NOMALY_MAX_EVENT_STREAMS',
     5_000,

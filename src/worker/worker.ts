@@ -8,6 +8,7 @@ import { pruneHistory, pruneMarkers, relayOutbox, relayRaises } from '../store/r
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
+import { expireFindings } from '../workflows/expire-findings.ts'
 import { reconcile } from '../workflows/reconcile.ts'
 import { recoverRuns } from '../workflows/recover-runs.ts'
 import { recoverBackfills } from '../workflows/run-backfill.ts'
@@ -34,6 +35,7 @@ const MAINTENANCE: ReadonlySet<string> = new Set([
   'partitions',
   'roll-ups',
   'prune',
+  'expire findings',
   'prune idempotency keys',
   'prune sessions',
   'prune metrics',
@@ -135,6 +137,9 @@ export class Worker implements AsyncDisposable {
     )
     every('prune', 3_600_000, () =>
       pruneHistory(store.database, store.liveSettings.values.eventRetentionHours),
+    )
+    every('expire findings', 3_600_000, () =>
+      this.#untilStopped((signal) => expireFindings(store, new Date(), signal)),
     )
     every('prune idempotency keys', 3_600_000, () => pruneIdempotencyKeys(store.database))
     every('prune sessions', 3_600_000, () => store.sessions.prune())
