@@ -224,6 +224,11 @@ export interface MetricsEngine {
   latest(scope: TenantScope, series: readonly SeriesId[]): Promise<MetricPoint[]>
   /** Removes all series, points and backfills of a source; answers how many series there were. */
   dropSource(scope: TenantScope, sourceId: string): Promise<number>
+  /**
+   * Removes some series of a source with their points, also what backfills have gathered of them; answers how many there were. Whoever writes to
+   * one of them afterwards makes it anew.
+   */
+  dropSeries(scope: TenantScope, sourceId: string, series: readonly SeriesId[]): Promise<number>
   /** Makes partitions ahead and drops what retention has passed. */
   maintain(now: Date): Promise<MaintenanceReport>
   /**

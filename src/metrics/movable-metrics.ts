@@ -140,6 +140,10 @@ export class MovableMetrics implements MetricsEngine {
     return this.#call((engine) => engine.dropSource(scope, sourceId))
   }
 
+  dropSeries(scope: TenantScope, sourceId: string, series: readonly SeriesId[]): Promise<number> {
+    return this.#call((engine) => engine.dropSeries(scope, sourceId, series))
+  }
+
   /** Looks first, too: what only makes room ahead does not fail. */
   async maintain(now: Date): Promise<MaintenanceReport> {
     await this.#hasMovedFrom(this.#engine)

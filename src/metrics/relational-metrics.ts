@@ -5,7 +5,7 @@ import type { Committed, Freshness, Position } from '../database/position.ts'
 import type { BackfillStep } from './backfill.ts'
 import { BackfillMerger } from './backfill-merge.ts'
 import { removeBackfills } from './backfill-removal.ts'
-import { requireEngine } from './engine-state.ts'
+import { type EngineState, requireEngine } from './engine-state.ts'
 import { MetricReader } from './metric-reader.ts'
 import { MetricWriter, type PointStorage } from './metric-writer.ts'
 import type { ChartPoints, MetricBucket, MetricQuery, QueryPlan } from './metric-query.ts'
@@ -26,8 +26,9 @@ import type {
   TimeRange,
 } from './metrics-engine.ts'
 import type { MetricsRelations } from './metrics-relations.ts'
+import { possibleIds } from './owned-series.ts'
 import { awaitWriters, isSourceId, lockSourceForWriting } from './source-lock.ts'
-import { removeSource, type RollUpRemoval } from './source-removal.ts'
+import { removeSeries, removeSource, type RollUpRemoval } from './source-removal.ts'
 
 export interface EngineOptions {
   readonly database: Database
@@ -168,15 +169,35 @@ export abstract class RelationalMetrics implements MetricsEngine {
     return this.#reader.latest(scope, series)
   }
 
-  async dropSource(scope: TenantScope, sourceId: string): Promise<number> {
+  dropSource(scope: TenantScope, sourceId: string): Promise<number> {
+    return this.#remove(scope, sourceId, async (connection, deleteRolledUp, state) => {
+      await removeBackfills(connection, sourceId)
+      return removeSource(connection, this.#relations, sourceId, deleteRolledUp, state)
+    })
+  }
+
+  dropSeries(scope: TenantScope, sourceId: string, series: readonly SeriesId[]): Promise<number> {
+    const ids = possibleIds(series)
+    return this.#remove(scope, sourceId, (connection, deleteRolledUp, state) =>
+      removeSeries(connection, this.#relations, { sourceId, ids }, deleteRolledUp, state),
+    )
+  }
+
+  async #remove(
+    scope: TenantScope,
+    sourceId: string,
+    work: (
+      connection: Connection,
+      deleteRolledUp: RollUpRemoval | undefined,
+      state: EngineState,
+    ) => Promise<number>,
+  ): Promise<number> {
     if (!isSourceId(sourceId)) return 0
     const options = { role: 'nomaly_app', scope, timeoutMs: REMOVAL_TIMEOUT_MS } as const
     const { value, position } = await this.#database.transaction(options, async (connection) => {
       const state = await lockSourceForWriting(connection, sourceId, 'alone')
       requireEngine(state, this.name)
-      await removeBackfills(connection, sourceId)
-      const deleteRolledUp = await this.beginRemoval(connection)
-      return removeSource(connection, this.#relations, sourceId, deleteRolledUp, state)
+      return work(connection, await this.beginRemoval(connection), state)
     })
     await this.#onChange(scope, sourceId, position)
     return value

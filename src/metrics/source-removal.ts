@@ -16,6 +16,11 @@ export type RollUpRemoval = (
   series: readonly SeriesId[],
 ) => Promise<void>
 
+interface RemovedSeries {
+  readonly id: SeriesId
+  readonly retention: RetentionClass
+}
+
 /**
  * Deletes the series of a source with their points, roll-ups and marks; answers how many series. Starts as `nomaly_app`, the source locked.
  * `deleteRolledUp` stands in where roll-ups are no tables that rows can be deleted from.
@@ -27,11 +32,44 @@ export async function removeSource(
   deleteRolledUp: RollUpRemoval | undefined,
   state: EngineState,
 ): Promise<number> {
-  const removed = await connection.query<{ id: SeriesId; retention: RetentionClass }>(
+  const removed = await connection.query<RemovedSeries & Record<string, unknown>>(
     'delete from metrics.series where source_id = $1 returning id, retention',
     [sourceId],
   )
   await connection.become('nomaly_system')
+  return removePoints(connection, relations, removed, deleteRolledUp, state)
+}
+
+/** As {@link removeSource}, for some series of it; its backfills stay, without what they have gathered of these. */
+export async function removeSeries(
+  connection: Connection,
+  relations: MetricsRelations,
+  { sourceId, ids }: { readonly sourceId: string; readonly ids: Int32Array },
+  deleteRolledUp: RollUpRemoval | undefined,
+  state: EngineState,
+): Promise<number> {
+  const series = int4Array(ids)
+  const removed = await connection.query<RemovedSeries & Record<string, unknown>>(
+    'delete from metrics.series where source_id = $1 and id = any($2::int4[]) returning id, retention',
+    [sourceId, series],
+  )
+  await connection.become('nomaly_system')
+  await connection.query(
+    `select metrics.erase_backfill_points(number, $2::int4[]) from metrics.backfills
+     where source_id = $1 and status in ('receiving', 'merging', 'failed')`,
+    [sourceId, series],
+  )
+  return removePoints(connection, relations, removed, deleteRolledUp, state)
+}
+
+/** The points, roll-ups and marks of series that have just been deleted, as `nomaly_system`. */
+async function removePoints(
+  connection: Connection,
+  relations: MetricsRelations,
+  removed: readonly RemovedSeries[],
+  deleteRolledUp: RollUpRemoval | undefined,
+  state: EngineState,
+): Promise<number> {
   const byClass = RETENTION_CLASSES.map(
     (retention) => [retention, removed.filter((one) => one.retention === retention)] as const,
   ).filter(([, series]) => series.length > 0)

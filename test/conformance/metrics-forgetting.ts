@@ -47,6 +47,45 @@ export function checkForgetting(check: Check, takeYear: () => number): void {
     expect(await count(kept.id)).toBe(points.reduce((sum, { timesMs }) => sum + timesMs.length, 0))
   })
 
+  check('forgets some series of a source and no other, and takes them anew', async (fixture) => {
+    const { engine } = fixture
+    const nowMs = presentOf(takeYear())
+    fixture.setNow(nowMs)
+    const scope = { tenantId: randomUUID() }
+    const source = newSource('year')
+    const keys = ['a', 'b', 'c'].map((metric) => ({ metric, tags: {} }))
+    const times = Array.from({ length: 48 }, (_, hour) => nowMs - (hour + 1) * HOUR_MS)
+    const batch = {
+      source,
+      keys,
+      series: Uint32Array.from(times, (_, index) => index % 3),
+      timesMs: Float64Array.from(times),
+      values: Float64Array.from(times),
+    }
+    await engine.append(scope, batch)
+    await engine.rollUp(new Date(nowMs))
+    const [a, b, c] = (await engine.listSeries(scope, { sourceId: source.id })).toSorted((x, y) =>
+      x.metric < y.metric ? -1 : 1,
+    )
+    const counts = async (): Promise<number[]> => {
+      const query = { range: ALWAYS, bucket: { seconds: 86_400 }, groupBy: 'series' } as const
+      const buckets = await answered(engine, scope, { ...query, series: { sourceId: source.id } })
+      return [a!, b!, c!].map(({ id }) =>
+        buckets.filter(({ seriesId }) => seriesId === id).reduce((sum, { count }) => sum + count, 0),
+      )
+    }
+    expect(await counts()).toEqual([16, 16, 16])
+    expect(await engine.dropSeries({ tenantId: randomUUID() }, source.id, [a!.id])).toBe(0)
+    expect(await engine.dropSeries(scope, newSource('year').id, [a!.id])).toBe(0)
+    expect(await engine.dropSeries(scope, source.id, [a!.id, c!.id, c!.id, 2 ** 31 - 1, -1])).toBe(2)
+    expect(await counts()).toEqual([0, 16, 0])
+    expect((await engine.listSeries(scope, { sourceId: source.id })).map(({ id }) => id)).toEqual([b!.id])
+    expect(await engine.latest(scope, [a!.id, b!.id, c!.id])).toHaveLength(1)
+    expect(await engine.dropSeries(scope, source.id, [a!.id, c!.id])).toBe(0)
+    expect((await engine.append(scope, batch)).value).toMatchObject({ inserted: 32, duplicates: 16 })
+    expect(await counts()).toEqual([0, 16, 0])
+  })
+
   check('refuses buckets of units and zones that do not exist', async ({ engine }) => {
     const scope = { tenantId: randomUUID() }
     const ask = (bucket: object, groupBy = 'series') =>
