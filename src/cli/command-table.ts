@@ -128,6 +128,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'database logins of tenants: grant-sql, revoke-sql, list-sql',
     load: async () => (await import('./commands/access.ts')).registerAccess,
   },
+  erase: {
+    group: ADMINISTER,
+    summary: 'remove a tenant, a person or series for good, from files and logs too',
+    load: async () => (await import('./commands/erase.ts')).registerErase,
+  },
   migrate: {
     group: ADMINISTER,
     summary: 'bring the database to the schema of this version',

@@ -10,7 +10,12 @@ export async function withOperatorStore<T>(work: (store: Store, actor: string) =
   const config = loadConfig()
   const { applicationUrl } = await findDatabaseUrls(config)
   await using store = await openStore(config, applicationUrl, note)
-  return await work(store, `operator:${accountName()}`)
+  return await work(store, operatorActor())
+}
+
+/** Who works here, for the audit log. */
+export function operatorActor(): string {
+  return `operator:${accountName()}`
 }
 
 function accountName(): string {

@@ -173,6 +173,11 @@ export const CONFIG_OPTIONS = {
     description:
       'How long findings are kept: `class` as long as the points of their dataset (a week, a month, a year, forever), counted from the end of each, `forever` until somebody erases them.',
   } as Option<'class' | 'forever'>,
+  erasureLedger: text(
+    'NOMALY_ERASURE_LEDGER',
+    '',
+    'File in which a copy of the ledger of erasures is kept, so that a database that was restored from before one is told of it; `erasures.ndjson` in the data folder where it is not set. It names nobody. Keep it where it outlives the database, and give it to every process that may start on a restored one.',
+  ),
   maxEventStreams: integer(
     'NOMALY_MAX_EVENT_STREAMS',
     5_000,

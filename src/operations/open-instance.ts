@@ -12,6 +12,7 @@ import {
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { chooseMetricsEngine, rememberMetricsEngine } from './metrics-engine-choice.ts'
+import { replayLedger } from './erasure/replay-ledger.ts'
 import { APPLICATION_LOGIN, urlForLogin } from './connection-urls.ts'
 import { checkDatabases, joinDatabases } from './join-databases.ts'
 import { adviseOnLocks } from './lock-table.ts'
@@ -81,6 +82,7 @@ export async function openInstance(
   if (database.embedded !== undefined) stack.use(database.embedded)
   // The folder is locked: nobody else works on its server.
   const isAlone = database.embedded !== undefined
+  await replayLedger(config, database.adminUrls, { log, signal })
   const store = stack.use(await openStore(config, database.applicationUrl, log, { isAlone }))
   const adminKeyFile = join(folder.path, 'admin-key')
   const tenantId = await prepareTenant(store, adminKeyFile)
@@ -111,17 +113,27 @@ export function metricsMigration(config: Config): DatabaseMigration | undefined 
     : serverMigration(metricsDatabaseUrl, metricsAdminDatabaseUrl ?? metricsDirectDatabaseUrl)
 }
 
+interface OpenedDatabase {
+  readonly applicationUrl: string
+  readonly embedded: EmbeddedServer | undefined
+  readonly adminUrls: { readonly coreUrl: string; readonly metricsUrl: string | undefined }
+}
+
 async function openDatabase(
   config: Config,
   folder: DataFolder,
   log: (message: string) => void,
   signal: AbortSignal | undefined,
-): Promise<{ applicationUrl: string; embedded: EmbeddedServer | undefined }> {
+): Promise<OpenedDatabase> {
   const metrics = metricsMigration(config)
   if (config.databaseUrl !== undefined) {
     const core = serverMigration(config.databaseUrl, config.adminDatabaseUrl ?? config.directDatabaseUrl)
     await migrateInstance(core, config.metricsEngine, log, metrics)
-    return { applicationUrl: config.databaseUrl, embedded: undefined }
+    return {
+      applicationUrl: config.databaseUrl,
+      embedded: undefined,
+      adminUrls: { coreUrl: core.adminUrl, metricsUrl: metrics?.adminUrl },
+    }
   }
   const embedded = await startEmbeddedServer({
     dataDirectory: folder.path,
@@ -138,7 +150,11 @@ async function openDatabase(
       log,
       metrics,
     )
-    return { applicationUrl: urlForLogin(embedded.adminUrl, APPLICATION_LOGIN, password), embedded }
+    return {
+      applicationUrl: urlForLogin(embedded.adminUrl, APPLICATION_LOGIN, password),
+      embedded,
+      adminUrls: { coreUrl: embedded.adminUrl, metricsUrl: metrics?.adminUrl },
+    }
   } catch (error) {
     await embedded.stop()
     throw error

@@ -1,0 +1,85 @@
+import { NomalyError } from '../../errors.ts'
+import { asEraser, eraseEverywhere } from './erase-everywhere.ts'
+import type { Erasure } from './erasure.ts'
+import { noteReceipt, readApplied, readInstallationId, readLedger } from './erasure-ledger.ts'
+import type { ErasureSite, ErasureWork } from './erasure-site.ts'
+
+/** What a replay has done. */
+export interface ReplayReport {
+  /** Ids of the erasures that were done again. */
+  readonly replayed: readonly string[]
+  /** Sentences on what is left. */
+  readonly left: readonly string[]
+}
+
+/** Who asked for an erasure whose database has forgotten that. */
+const UNKNOWN = 'ledger'
+
+/**
+ * Does again, on databases that were restored, what their ledger does not know, and goes on with what was interrupted: to be called before anybody
+ * else opens them. Costs a look where there is nothing to do. Erasures of other installations are left alone.
+ * @param onWait where another process is at it, which is waited for.
+ */
+export async function replayErasures(
+  ledger: readonly Erasure[],
+  site: ErasureSite,
+  work: ErasureWork,
+  onWait: () => void = () => {},
+): Promise<ReplayReport> {
+  if ((await findPending(ledger, site)).length === 0) return { replayed: [], left: [] }
+  return asEraser(
+    site,
+    work.signal,
+    async () => {
+      const replayed: string[] = []
+      const left = new Set<string>()
+      for (const erasure of await findPending(ledger, site)) {
+        for (const sentence of await replay(erasure, site, work)) left.add(sentence)
+        replayed.push(erasure.id)
+      }
+      return { replayed, left: [...left] }
+    },
+    onWait,
+  )
+}
+
+/** Answers what is left. */
+async function replay(erasure: Erasure, site: ErasureSite, work: ErasureWork): Promise<readonly string[]> {
+  try {
+    const erased = await eraseEverywhere(site, erasure, UNKNOWN, work)
+    const known = (await readLedger(site.core)).find(({ id }) => id === erasure.id)
+    await noteReceipt(site.core, erasure.id, {
+      id: erasure.id,
+      kind: erasure.subject.kind,
+      requestedBy: known?.requestedBy ?? UNKNOWN,
+      requestedAt: erasure.requestedAt,
+      finishedAt: work.now().toISOString(),
+      ...erased,
+      backups: { fresh: null, olderExpireAt: null },
+    })
+    return erased.left
+  } catch (error) {
+    // A Redis that is away keeps nobody from starting, once the databases are done; without a receipt it is gone on with the next time.
+    const isForgotten = error instanceof NomalyError && (await findUnapplied([erasure], site)).length === 0
+    if (!isForgotten) throw error
+    return [error.message]
+  }
+}
+
+/** What one of the databases has not seen, or what nobody has finished. */
+async function findPending(ledger: readonly Erasure[], site: ErasureSite): Promise<Erasure[]> {
+  if (ledger.length === 0) return []
+  const installationId = await readInstallationId(site.core)
+  const own = ledger.filter((erasure) => erasure.installationId === installationId)
+  const unapplied = await findUnapplied(own, site)
+  const entries = new Map((await readLedger(site.core)).map((entry) => [entry.id, entry]))
+  return own
+    .filter((erasure) => unapplied.includes(erasure) || entries.get(erasure.id)?.receipt === undefined)
+    .toSorted((a, b) => (a.requestedAt < b.requestedAt ? -1 : 1))
+}
+
+async function findUnapplied(ledger: readonly Erasure[], { core, metrics }: ErasureSite): Promise<Erasure[]> {
+  const inCore = await readApplied(core)
+  const inMetrics = metrics.admin === core ? inCore : await readApplied(metrics.admin)
+  return ledger.filter(({ id }) => !inCore.has(id) || !inMetrics.has(id))
+}
