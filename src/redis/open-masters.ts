@@ -15,7 +15,7 @@ export async function openMasters(
   const address = parseRedisUrl(url)
   const options: LinkOptions = {
     address,
-    clientName: 'nomaly erase',
+    clientName: 'nomaly-erase',
     connectTimeoutMs,
     queueLength: 1_000,
     signal,

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { type CliResult, runCli } from './run-cli.ts'
-import { startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
+import { eventually, startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
 import { connectAdmin, dumpDatabase, plantSeries } from '../erasure/eraser-fixture.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
@@ -24,6 +24,7 @@ interface Desk {
 async function open(): Promise<Desk> {
   const nomaly = await startTestNomaly({ worker: false })
   onTestFinished(() => nomaly[Symbol.asyncDispose]())
+  await eventually(async () => (await nomaly.request('GET', '/v1/datasets')).status === 200)
   const folder = await mkdtemp(join(tmpdir(), 'w-erase-cli-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   const env = {

@@ -22,7 +22,8 @@ const PERSIST_TIMEOUT_MS = 600_000
 const LOOK_EVERY_MS = 200
 
 /**
- * Removes from Redis what is cached of the tenant of a subject, and copies of the sessions that are erased, and has its files on disk
+ * Removes from Redis what is cached of the tenant of a subject, and copies of the sessions that are erased, what is counted of their
+ * requests, and has its files on disk
  * written anew, which hold what is gone until then. Floors may vanish at any time: nothing stale is served for it.
  */
 export async function cleanRedis(
@@ -38,9 +39,16 @@ export async function cleanRedis(
     if (tenantId !== undefined) keys += await remove(client, `${prefix}cache:{${tenantId}}*`, signal)
     if (subject.kind !== 'series')
       keys += await remove(client, `${prefix}session:*`, signal, (copy) => isErased(copy, subject))
+    for (const id of countedIds(subject)) keys += await remove(client, `${prefix}rate:*:${id}`, signal)
     left.push(...(await writeAnew(client, signal)))
   }
   return { keys, left: [...new Set(left)] }
+}
+
+/** Under which requests are counted. */
+function countedIds(subject: ErasureSubject): readonly string[] {
+  if (subject.kind === 'tenant') return [subject.tenantId]
+  return subject.kind === 'user' ? subject.keyIds : []
 }
 
 async function remove(

@@ -58,7 +58,7 @@ export async function rewriteTables(
       bytesAfter: after?.bytes ?? 0,
     })
   }
-  await forgetStatistics(database, names, tables)
+  await forgetStatistics(database, names)
   const [statistics] = await findTables(database, [STATISTICS])
   if (!(await rewriteOne(database, statistics!, signal)))
     left.push(
@@ -108,26 +108,26 @@ function isOurs({ owner }: TableFile): boolean {
   return owner === 'nomaly_owner' || owner === 'nomaly_system'
 }
 
-/** Of a table that has become empty `analyze` would leave what was known. */
-async function forgetStatistics(
-  database: AdminSession,
-  names: readonly string[],
-  tables: readonly TableFile[],
-): Promise<void> {
+/**
+ * Of the tables and of all that they are parts of, since samples of a whole are kept by themselves. Of a table that has become empty `analyze`
+ * would leave what was known.
+ */
+async function forgetStatistics(database: AdminSession, names: readonly string[]): Promise<void> {
   const { client, isSuperuser } = database
-  const all = [...new Set([...names, ...tables.map(({ name }) => name)])]
+  const { rows } = await client.query<{ name: string; oid: number; owner: string }>(
+    `with recursive known as (
+       select leaf.relid::oid as oid from unnest($1::text[]) name cross join lateral pg_partition_tree(to_regclass(name)) leaf
+       union select to_regclass(name)::oid from unnest($1::text[]) name
+       union select i.inhparent from pg_inherits i join known on known.oid = i.inhrelid)
+     select format('%I.%I', n.nspname, c.relname) as name, c.oid::int8::float8 as oid, pg_get_userbyid(c.relowner) as owner
+     from known join pg_class c on c.oid = known.oid join pg_namespace n on n.oid = c.relnamespace order by 1`,
+    [names],
+  )
   if (isSuperuser)
-    await client.query(
-      'delete from pg_catalog.pg_statistic where starelid in (select to_regclass(name) from unnest($1::text[]) name)',
-      [all],
-    )
-  for (const name of all) {
-    const { rows } = await client.query<{ owner: string }>(
-      'select pg_get_userbyid(relowner) as owner from pg_class where oid = to_regclass($1)',
-      [name],
-    )
-    const owner = rows[0]?.owner
-    if (owner === undefined) continue
+    await client.query('delete from pg_catalog.pg_statistic where starelid = any($1::oid[])', [
+      rows.map(({ oid }) => oid),
+    ])
+  for (const { name, owner } of rows) {
     if (!isSuperuser) await client.query(`set role ${client.escapeIdentifier(owner)}`)
     await client.query(`analyze ${name}`)
     await client.query('reset role')
