@@ -1,18 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { type CliResult, runCli } from './run-cli.ts'
 import { eventually, startTestNomaly, type TestNomaly } from '../support/nomaly.ts'
-import { connectAdmin, dumpDatabase, plantSeries } from '../erasure/eraser-fixture.ts'
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-/** All of them in the scenarios. */
-const KILLS = process.env['NOMALY_TEST_SCENARIOS'] === '1' ? 20 : 3
+import { plantSeries } from '../erasure/eraser-fixture.ts'
 
 interface Desk {
   readonly nomaly: TestNomaly
@@ -107,47 +99,3 @@ test('a person is given what is kept of them, without secrets', { timeout: 60_00
   await expect(stat(join(folder, 'none.json'))).rejects.toMatchObject({ code: 'ENOENT' })
   expect((await run('export')).err).toContain('Say what to export.')
 })
-
-test(
-  `killed ${KILLS} times at random moments, it is gone on with until all is done`,
-  { timeout: 600_000 },
-  async () => {
-    const { nomaly, env, run } = await open()
-    const admin = await connectAdmin(nomaly.database.adminUrl)
-    const metrics = Object.fromEntries(
-      Array.from({ length: 40 }, (_, index) => [
-        `magpie-${index}`,
-        Array.from({ length: 500 }, (_value, at) => at),
-      ]),
-    )
-    for (let kills = 0, round = 0; kills < KILLS; round++) {
-      const name = `magpie-${round}`
-      const { id: tenantId } = await nomaly.store.tenants.create(name)
-      for (const dataset of ['a', 'b', 'c']) await plantSeries(nomaly.store, { tenantId }, dataset, metrics)
-      const child = spawn(process.execPath, [MAIN, 'erase', '--tenant', name, '--yes'], {
-        env: { PATH: process.env['PATH'], NOMALY_DATA_DIR: '/nonexistent/nomaly', ...env },
-        stdio: 'ignore',
-      })
-      const ended = once(child, 'exit') as Promise<[number | null]>
-      const wasEarly = await Promise.race([ended, sleep(300 + Math.random() * 2_500)])
-      child.kill('SIGKILL')
-      await ended
-      if (wasEarly === undefined) kills++
-      // What was killed before it had written down what it was to do has done nothing.
-      const resumed = await run('erase', '--resume', '-o', 'json')
-      expect(resumed, resumed.err).toMatchObject({ code: 0 })
-      const { rowCount } = await admin.query('select from nomaly.tenants where id = $1', [tenantId])
-      const { rows } = await admin.query<{ series: number; points: number }>(
-        `select (select count(*)::int from metrics.series where tenant_id = $1) as series,
-         (select count(*)::int from metrics.points_forever p where not exists (select from metrics.series s where s.id = p.series_id)) as points`,
-        [tenantId],
-      )
-      if (rowCount === 1) {
-        expect(rows[0]).toEqual({ series: 120, points: 0 })
-        expect(await run('erase', '--tenant', name, '--yes')).toMatchObject({ code: 0 })
-      } else expect(rows[0]).toEqual({ series: 0, points: 0 })
-    }
-    expect(await dumpDatabase(admin)).not.toContain('magpie')
-    expect((await run('erase', '--resume')).out).toBe('Nothing was interrupted.\n')
-  },
-)

@@ -90,7 +90,7 @@ test(
   'what is erased is found before and nowhere after: by query, in files, in the log, in Redis; nor after a restore from before',
   { timeout: 180_000 },
   async () => {
-    await using server = await startTestServer({ durable: true })
+    await using server = await startTestServer()
     await using redis = await startTestRedis({
       arguments: ['--appendonly', 'yes', '--save', '3600 1 1 1000000'],
     })

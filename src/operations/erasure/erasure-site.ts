@@ -11,6 +11,15 @@ export interface ErasureSite {
   readonly redis: RedisPlace | undefined
 }
 
+/** The databases, each once, by what messages call them. */
+export function sessionsOf({ core, metrics }: ErasureSite): [label: string, session: AdminSession][] {
+  const both: [string, AdminSession][] = [
+    ['core', core],
+    ['metrics', metrics.admin],
+  ]
+  return metrics.admin === core ? both.slice(0, 1) : both
+}
+
 /** What an erasure is doing: of `total` things, so many are done. */
 export interface ErasureStep {
   readonly step:

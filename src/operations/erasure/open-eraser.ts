@@ -6,7 +6,8 @@ import { openMoveSides } from '../../store/open-store.ts'
 import { findDatabaseUrls } from '../connection-urls.ts'
 import { metricsAdminUrl } from '../sql-logins.ts'
 import { AdminSession } from './admin-session.ts'
-import { asEraser, eraseEverywhere } from './erase-everywhere.ts'
+import { eraseEverywhere } from './erase-everywhere.ts'
+import { asEraser } from './eraser-lock.ts'
 import type { Erasure, ErasureSubject } from './erasure.ts'
 import {
   type LedgerEntry,
@@ -149,7 +150,7 @@ export class Eraser implements AsyncDisposable {
     // First of all, also in the copies: from here on whatever is interrupted or restored is known to be incomplete.
     await noteErasure(this.site.core, erasure, requestedBy)
     for (const copy of this.#copies) await copy.add([erasure])
-    const erased = await eraseEverywhere(this.site, erasure, requestedBy, work)
+    const erased = (await eraseEverywhere(this.site, [{ ...erasure, requestedBy }], work)).get(erasure.id)!
     const receipt: Receipt = {
       id: erasure.id,
       kind: erasure.subject.kind,

@@ -1,5 +1,6 @@
 import { NomalyError } from '../../errors.ts'
-import { asEraser, eraseEverywhere } from './erase-everywhere.ts'
+import { eraseEverywhere } from './erase-everywhere.ts'
+import { asEraser } from './eraser-lock.ts'
 import type { Erasure } from './erasure.ts'
 import { noteReceipt, readApplied, readInstallationId, readLedger } from './erasure-ledger.ts'
 import type { ErasureSite, ErasureWork } from './erasure-site.ts'
@@ -31,36 +32,41 @@ export async function replayErasures(
     site,
     work.signal,
     async () => {
-      const replayed: string[] = []
-      const left = new Set<string>()
-      for (const erasure of await findPending(ledger, site)) {
-        for (const sentence of await replay(erasure, site, work)) left.add(sentence)
-        replayed.push(erasure.id)
-      }
-      return { replayed, left: [...left] }
+      const pending = await findPending(ledger, site)
+      if (pending.length === 0) return { replayed: [], left: [] }
+      return { replayed: pending.map(({ id }) => id), left: await replay(pending, site, work) }
     },
     onWait,
   )
 }
 
 /** Answers what is left. */
-async function replay(erasure: Erasure, site: ErasureSite, work: ErasureWork): Promise<readonly string[]> {
+async function replay(
+  pending: readonly Erasure[],
+  site: ErasureSite,
+  work: ErasureWork,
+): Promise<readonly string[]> {
+  const known = new Map((await readLedger(site.core)).map((entry) => [entry.id, entry]))
+  const erasures = pending.map((erasure) => ({
+    ...erasure,
+    requestedBy: known.get(erasure.id)?.requestedBy ?? UNKNOWN,
+  }))
   try {
-    const erased = await eraseEverywhere(site, erasure, UNKNOWN, work)
-    const known = (await readLedger(site.core)).find(({ id }) => id === erasure.id)
-    await noteReceipt(site.core, erasure.id, {
-      id: erasure.id,
-      kind: erasure.subject.kind,
-      requestedBy: known?.requestedBy ?? UNKNOWN,
-      requestedAt: erasure.requestedAt,
-      finishedAt: work.now().toISOString(),
-      ...erased,
-      backups: { fresh: null, olderExpireAt: null },
-    })
-    return erased.left
+    const erased = await eraseEverywhere(site, erasures, work)
+    for (const { id, subject, requestedBy, requestedAt } of erasures)
+      await noteReceipt(site.core, id, {
+        id,
+        kind: subject.kind,
+        requestedBy,
+        requestedAt,
+        finishedAt: work.now().toISOString(),
+        ...erased.get(id)!,
+        backups: { fresh: null, olderExpireAt: null },
+      })
+    return [...new Set([...erased.values()].flatMap(({ left }) => left))]
   } catch (error) {
     // A Redis that is away keeps nobody from starting, once the databases are done; without a receipt it is gone on with the next time.
-    const isForgotten = error instanceof NomalyError && (await findUnapplied([erasure], site)).length === 0
+    const isForgotten = error instanceof NomalyError && (await findUnapplied(pending, site)).length === 0
     if (!isForgotten) throw error
     return [error.message]
   }

@@ -36,14 +36,14 @@ export async function rewriteTables(
   label: string,
   names: readonly string[],
   signal: AbortSignal,
-  onTable: (done: number, name: string) => void = () => {},
+  onTable: (done: number, total: number) => void = () => {},
 ): Promise<RewriteReport> {
   const rewritten: RewrittenTable[] = []
   const left: string[] = []
   const tables = await findTables(database, names)
   for (const [index, table] of tables.entries()) {
     signal.throwIfAborted()
-    onTable(index, table.name)
+    onTable(index, tables.length)
     if (!(await rewriteOne(database, table, signal))) {
       left.push(
         `${table.name} (${label}) could not be rewritten: dead rows stand in its file until \`vacuum full\` is run on it.`,
