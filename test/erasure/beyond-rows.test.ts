@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { exportPerson } from '../../src/operations/erasure/export-person.ts'
 import { resolveSeries, resolveUser } from '../../src/operations/erasure/resolve-subject.ts'
 import { eventually, startTestNomaly, testConfig, type TestNomaly } from '../support/nomaly.ts'
-import { connectAdmin, dumpDatabase, openEraser, WORK } from './eraser-fixture.ts'
+import { connectAdmin, dumpDatabase, openEraser, pointsTable, WORK } from './eraser-fixture.ts'
 
 /** What an import from another system keeps of people, in the columns that matter here; made where this version has no such tables. */
 const IMPORTED = `
@@ -48,6 +48,10 @@ test('an account from another system is exported without its hash, and erased wi
     "insert into nomaly.role_grants (tenant_id, user_id, role, granted_at) values ($1, $2, 'admin', now())",
     [tenantId, id],
   )
+  await admin.query(
+    "insert into nomaly.role_grants (tenant_id, user_id, role, granted_at, granted_by) values ($1, $2, 'viewer', now(), $3)",
+    [tenantId, other, id],
+  )
   for (const [source, record] of [
     ['1', { who: id }],
     ['2', { to: 'Dora@Example.org' }],
@@ -71,7 +75,7 @@ test('an account from another system is exported without its hash, and erased wi
   })
   expect(text).not.toContain('$2b$')
   const { removed } = await eraser.erase(named, 'me', WORK)
-  expect(removed).toMatchObject({ accounts: 1, roleGrants: 1, importedRecords: 2 })
+  expect(removed).toMatchObject({ accounts: 1, roleGrants: 1, grantsGiven: 1, importedRecords: 2 })
   const dump = await dumpDatabase(admin)
   expect(dump).not.toMatch(/dora/i)
   expect(dump).toContain('emil@example.org')
@@ -111,7 +115,7 @@ test('what a backfill has gathered of erased series is not merged, and the rest 
   await eventually(async () => (await nomaly.request('GET', `${path}/${id}`)).body.status === 'completed')
   const admin = await connectAdmin(nomaly.database.adminUrl)
   const { rows } = await admin.query<{ series_id: number; count: number }>(
-    'select series_id, count(*)::int as count from metrics.points_forever group by 1',
+    `select series_id, count(*)::int as count from ${await pointsTable(admin)} group by 1`,
   )
   expect(rows).toEqual([{ series_id: listed.find(({ metric }) => metric === 'kept')!.id, count: 10 }])
 })

@@ -18,6 +18,8 @@ const OF_NOBODY = [
   'metrics.engine',
   'metrics.partitions',
   'metrics.roll_up_state',
+  'metrics.timescale_gate',
+  'metrics.timescale_state',
   'metrics.move_journal',
   'metrics.move_windows',
 ]

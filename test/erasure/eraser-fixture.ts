@@ -41,6 +41,12 @@ export async function dumpDatabase(admin: pg.Client): Promise<string> {
   return texts.join('\n')
 }
 
+/** The table of points that are kept forever, whichever engine has them. */
+export async function pointsTable(admin: pg.Client): Promise<string> {
+  const { rows } = await admin.query<{ name: string }>('select name from metrics.engine')
+  return rows[0]?.name === 'timescale' ? 'metrics.timescale_points_forever' : 'metrics.points_forever'
+}
+
 /** Stores points a minute apart under metrics of a new dataset; answers its id and the series by metric. */
 export async function plantSeries(
   store: Store,

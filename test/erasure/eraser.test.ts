@@ -10,7 +10,7 @@ import { openStore } from '../../src/store/open-store.ts'
 import { ask, createApartDatabases, startApart } from '../support/apart.ts'
 import { createMigratedDatabase, startTestNomaly, testConfig } from '../support/nomaly.ts'
 import { createTestDatabase, findServer } from '../support/postgres.ts'
-import { connectAdmin, dumpDatabase, openEraser, plantSeries, WORK } from './eraser-fixture.ts'
+import { connectAdmin, dumpDatabase, openEraser, plantSeries, pointsTable, WORK } from './eraser-fixture.ts'
 
 test('a tenant is gone from both databases, and from either where that alone was restored', async () => {
   const databases = await createApartDatabases()
@@ -29,9 +29,9 @@ test('a tenant is gone from both databases, and from either where that alone was
       metricsAdminDatabaseUrl: metrics.adminUrl,
     }),
   )
+  const table = await pointsTable(await connectAdmin(metrics.adminUrl))
   const pointsLeft = async (): Promise<number> =>
-    (await ask<{ count: number }>(metrics, 'select count(*)::int as count from metrics.points_forever'))[0]!
-      .count
+    (await ask<{ count: number }>(metrics, `select count(*)::int as count from ${table}`))[0]!.count
   // What the metrics had before, to bring them back to.
   const series = await ask<{ row: object }>(
     metrics,

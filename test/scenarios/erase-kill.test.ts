@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { runCli } from '../cli/run-cli.ts'
-import { connectAdmin, dumpDatabase, plantSeries } from '../erasure/eraser-fixture.ts'
+import { connectAdmin, dumpDatabase, plantSeries, pointsTable } from '../erasure/eraser-fixture.ts'
 import { startTestNomaly } from '../support/nomaly.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
@@ -27,6 +27,7 @@ test(
     }
     const run = (...args: string[]) => runCli(args, { env })
     const admin = await connectAdmin(nomaly.database.adminUrl)
+    const points = await pointsTable(admin)
     const metrics = Object.fromEntries(
       Array.from({ length: 20 }, (_, index) => [
         `magpie-${index}`,
@@ -52,7 +53,7 @@ test(
       const { rowCount } = await admin.query('select from nomaly.tenants where id = $1', [tenantId])
       const { rows } = await admin.query<{ series: number; points: number }>(
         `select (select count(*)::int from metrics.series where tenant_id = $1) as series,
-         (select count(*)::int from metrics.points_forever p where not exists (select from metrics.series s where s.id = p.series_id)) as points`,
+         (select count(*)::int from ${points} p where not exists (select from metrics.series s where s.id = p.series_id)) as points`,
         [tenantId],
       )
       if (rowCount === 1) {

@@ -72,6 +72,14 @@ export const PERSON_RECORDS: readonly PersonRecords[] = [
     erase: 'delete',
   },
   {
+    name: 'grantsGiven',
+    table: 'nomaly.role_grants',
+    where: `t.granted_by = any(${ACCOUNTS}::uuid[])`,
+    shows: 'tenant_id, role, granted_at',
+    orderBy: 'granted_at',
+    erase: { set: 'granted_by = null', as: 'nomaly_system' },
+  },
+  {
     name: 'roleGrants',
     table: 'nomaly.role_grants',
     where: `t.user_id = any(${ACCOUNTS}::uuid[])`,
