@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { onTestFinished } from 'vitest'
 import { importPynomaly, type PynomalyOptions } from '../../src/operations/import/import-pynomaly.ts'
 import type { ImportReport } from '../../src/operations/import/import-report.ts'
@@ -55,13 +55,19 @@ export function writeSqlite(
   const database = new DatabaseSync(path)
   try {
     for (const [table, { columns, rows }] of Object.entries(tables)) {
-      database.exec(`create table ${table} (${columns})`)
+      database.exec(`create table ${table} (${columns}); begin`)
+      const inserts = new Map<string, StatementSync>()
       for (const row of rows) {
-        const names = Object.keys(row)
-        database
-          .prepare(`insert into ${table} (${names.join(', ')}) values (${names.map(() => '?').join(', ')})`)
-          .run(...Object.values(row))
+        const names = Object.keys(row).join(', ')
+        const places = Object.keys(row).map(() => '?')
+        if (!inserts.has(names))
+          inserts.set(
+            names,
+            database.prepare(`insert into ${table} (${names}) values (${places.join(', ')})`),
+          )
+        inserts.get(names)!.run(...Object.values(row))
       }
+      database.exec('commit')
     }
   } finally {
     database.close()
