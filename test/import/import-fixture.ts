@@ -111,10 +111,14 @@ export async function digest(admin: StoreFixture['admin']): Promise<string> {
   )
   for (const table of tables) await add(table, `select to_jsonb(t)::text as line from nomaly.${table} t`)
   await add('quarantine', `select (to_jsonb(q) - 'import_id')::text as line from nomaly.import_quarantine q`)
+  const [engine] = await admin<{ has: boolean }>(
+    `select to_regclass('metrics.timescale_points_forever') is not null as has`,
+  )
+  const points = engine!.has ? 'metrics.timescale_points_forever' : 'metrics.points_forever'
   await add(
     'points',
     `select concat_ws(' ', s.source_id, s.metric, s.tags, p.time, p.value) as line
-     from metrics.points_forever p join metrics.series s on s.id = p.series_id`,
+     from ${points} p join metrics.series s on s.id = p.series_id`,
   )
   return lines.join('\n')
 }

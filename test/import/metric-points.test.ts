@@ -3,7 +3,6 @@ import { expect, it } from 'vitest'
 import { AT, METRICS, openImportFixture, temporaryFolder, writeSqlite } from './import-fixture.ts'
 
 const id = (number: number): string => `${String(number).padStart(8, '0')}-1111-4111-8111-111111111111`
-const detector = { id: id(1), algorithm: 'LOF', parameters: '{}', created_at: AT, updated_at: AT }
 
 it('of metrics become series and points; what repeats counts once, and what contradicts is set aside', async () => {
   const { run, admin, store } = await openImportFixture()

@@ -5,15 +5,13 @@ import type { Reason, Refused } from './converted.ts'
 import { findConflicts } from './find-conflicts.ts'
 import type { Tally } from './import-ledger.ts'
 import type { ImportRun } from './import-table.ts'
-import type { MetricRows } from './metric-rows.ts'
+import { type MetricPage, type MetricRows, NO_SERIES, PAGE_ROWS } from './metric-rows.ts'
 import { recordOf } from './row-reader.ts'
 import type { SourceTable } from './source.ts'
 import { addCounts } from './store-batch.ts'
 
 /** Points of one append: what is repeated after an interruption. */
 const BATCH_POINTS = 100_000
-/** Rows that are read without letting the network have its turn. */
-const ROWS_AT_ONCE = 2_048
 
 /** The import of metrics, under way. */
 export interface MetricsRun extends ImportRun {
@@ -66,14 +64,13 @@ export async function importMetrics(run: MetricsRun, table: SourceTable, rows: M
   // While one batch is stored the next one is read.
   let storing: Promise<void> = Promise.resolve()
   let batch = new MetricBatch()
-  let since = 0
   try {
-    for (const [place, row] of rows.after(start)) {
-      last = place
-      if ('problem' in row) batch.refuse(place, row.problem)
-      else batch.add(place, row.series, row.timeMs, row.value)
-      if (++since % ROWS_AT_ONCE === 0) await otherWork()
-      if (batch.count + batch.refused.length < BATCH_POINTS) continue
+    for (const page of rows.after(start)) {
+      batch.add(page)
+      last = batch.last
+      // The network has its turn between two pages.
+      await otherWork()
+      if (!batch.isFull) continue
       await storing
       const full = batch
       storing = store(full)
@@ -100,25 +97,39 @@ interface RefusedPoint {
 /** Rows as they come, until they are enough for an append. */
 class MetricBatch {
   readonly refused: RefusedPoint[] = []
-  readonly places: bigint[] = []
+  readonly places = new BigInt64Array(BATCH_POINTS)
   count = 0
   last = 0n
   readonly #series = new Uint32Array(BATCH_POINTS)
   readonly #timesMs = new Float64Array(BATCH_POINTS)
   readonly #values = new Float64Array(BATCH_POINTS)
 
-  add(place: bigint, series: number, timeMs: number, value: number): void {
-    this.#series[this.count] = series
-    this.#timesMs[this.count] = timeMs
-    this.#values[this.count] = value
-    this.places.push(place)
-    this.count++
-    this.last = place
+  /** Whether another page would not fit. */
+  get isFull(): boolean {
+    return this.count + this.refused.length + PAGE_ROWS > BATCH_POINTS
   }
 
-  refuse(place: bigint, detail: string): void {
-    this.refused.push({ place, reason: 'unstorable', detail })
-    this.last = place
+  add(page: MetricPage): void {
+    const { count, places, series, timesMs, values, problems } = page
+    if (problems.size === 0) {
+      this.places.set(places.subarray(0, count), this.count)
+      this.#series.set(series.subarray(0, count), this.count)
+      this.#timesMs.set(timesMs.subarray(0, count), this.count)
+      this.#values.set(values.subarray(0, count), this.count)
+      this.count += count
+    } else
+      for (let at = 0; at < count; at++) {
+        if (series[at] === NO_SERIES) {
+          this.refused.push({ place: places[at]!, reason: 'unstorable', detail: problems.get(at)! })
+          continue
+        }
+        this.places[this.count] = places[at]!
+        this.#series[this.count] = series[at]!
+        this.#timesMs[this.count] = timesMs[at]!
+        this.#values[this.count] = values[at]!
+        this.count++
+      }
+    this.last = places[count - 1]!
   }
 
   points(source: SeriesSource, rows: MetricRows): PointBatch {

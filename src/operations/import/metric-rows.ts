@@ -4,18 +4,30 @@ import type { LocalTime } from './local-time.ts'
 import { parsePythonJson } from './python-json.ts'
 import type { SourceTable, SourceValue } from './source.ts'
 
-/** A column with more different values than this changes from row to row, and does not say where a series comes from. */
+/** A column with more different values among so many rows changes from row to row, and does not say where a series comes from. */
 const MAX_VALUES = 5_000
-/** Different texts of tags that are looked at to find such a tag. */
-const MAX_TAG_TEXTS = 20_000
+const SAMPLE_ROWS = 50_000
 const MAX_REMEMBERED = 500_000
 
 const OPTIONAL = ['unit', 'tags', 'entity_type', 'entity_id'] as const
 
-/** A row of metrics as a point, or why it is none. */
-export type MetricRow =
-  | { readonly series: number; readonly timeMs: number; readonly value: number }
-  | { readonly problem: string }
+/** Rows that are read at once. */
+export const PAGE_ROWS = 2_000
+
+/** Some rows of metrics as points, in columns; the same columns are filled anew with each page. */
+export class MetricPage {
+  count = 0
+  readonly places = new BigInt64Array(PAGE_ROWS)
+  /** Number of the series; {@link NO_SERIES} for a row that is no point. */
+  readonly series = new Int32Array(PAGE_ROWS)
+  /** Epoch milliseconds, with microseconds as the fraction. */
+  readonly timesMs = new Float64Array(PAGE_ROWS)
+  readonly values = new Float64Array(PAGE_ROWS)
+  /** Why rows are no points, by index. */
+  readonly problems = new Map<number, string>()
+}
+
+export const NO_SERIES = -1
 
 /** Makes points of the rows of a table of metrics: name, unit, tags and what was measured are the series. */
 export class MetricRows {
@@ -33,7 +45,8 @@ export class MetricRows {
     this.#table = table
     this.#zone = zone
     const present = OPTIONAL.filter((column) => table.columns.has(column))
-    const isWild = (column: string): boolean => table.distinct(column, MAX_VALUES + 1).length > MAX_VALUES
+    const isWild = (column: string): boolean =>
+      table.distinct(column, MAX_VALUES + 1, SAMPLE_ROWS).length > MAX_VALUES
     const wild = present.filter((column) => column !== 'tags' && isWild(column))
     this.#columns = present.filter((column) => !wild.includes(column))
     this.#omittedTags = present.includes('tags') ? wildTags(table) : new Set()
@@ -46,27 +59,43 @@ export class MetricRows {
   }
 
   /** The rows after a place, in order. */
-  *after(after: bigint): Generator<readonly [place: bigint, row: MetricRow]> {
+  *after(after: bigint): Generator<MetricPage> {
     const columns = ['name', 'value', 'timestamp', ...this.#columns]
-    for (const row of this.#table.select(columns, after)) {
-      // One text of all that names a series: the same few come again and again.
-      let text = String(row[1])
-      for (let at = 4; at < row.length; at++) text += `\u0001${String(row[at])}`
-      const series = this.#known.get(text) ?? this.#learn(text, row)
-      yield [row[0] as bigint, this.#point(series, row[2]!, row[3]!)]
+    const page = new MetricPage()
+    for (const rows of this.#table.pages(columns, after, PAGE_ROWS)) {
+      page.problems.clear()
+      page.count = rows.length
+      for (let at = 0; at < rows.length; at++) {
+        const row = rows[at]!
+        page.places[at] = row[0] as bigint
+        const problem = this.#read(row, page, at)
+        if (problem === undefined) continue
+        page.series[at] = NO_SERIES
+        page.problems.set(at, problem)
+      }
+      yield page
     }
   }
 
-  #point(series: number | string, value: SourceValue, time: SourceValue): MetricRow {
-    if (typeof series === 'string') return { problem: series }
-    const number = toNumber(value)
-    if (typeof number === 'string') return { problem: number }
+  /** Puts a row into a page; answers why it is no point. */
+  #read(row: readonly SourceValue[], page: MetricPage, at: number): string | undefined {
+    // One text of all that names a series: the same few come again and again.
+    let text = String(row[1])
+    for (let column = 4; column < row.length; column++) text += `\u0001${String(row[column])}`
+    const series = this.#known.get(text) ?? this.#learn(text, row)
+    if (typeof series === 'string') return series
+    const value = toNumber(row[2]!)
+    if (typeof value === 'string') return value
+    const time = row[3]
     const timeMs = typeof time === 'string' ? this.#zone.parse(time) : Number.NaN
     const { minTimeMs, maxTimeMs } = POINT_LIMITS
-    if (Number.isNaN(timeMs)) return { problem: `timestamp is no time: ${String(time).slice(0, 40)}` }
+    if (Number.isNaN(timeMs)) return `timestamp is no time: ${String(time).slice(0, 40)}`
     if (timeMs < minTimeMs || timeMs > maxTimeMs)
-      return { problem: `timestamp ${String(time)} is outside the years 1970 to 2099` }
-    return { series, timeMs, value: number }
+      return `timestamp ${String(time)} is outside the years 1970 to 2099`
+    page.series[at] = series
+    page.timesMs[at] = timeMs
+    page.values[at] = value
+    return undefined
   }
 
   #learn(text: string, row: readonly SourceValue[]): number | string {
@@ -126,7 +155,7 @@ function toNumber(value: SourceValue): number | string {
 
 /** Tags with too many different values to name a series by. */
 function wildTags(table: SourceTable): ReadonlySet<string> {
-  const texts = table.distinct('tags', MAX_TAG_TEXTS)
+  const texts = table.distinct('tags', SAMPLE_ROWS, SAMPLE_ROWS)
   if (texts.length <= MAX_VALUES) return new Set()
   const values = new Map<string, Set<string>>()
   for (const text of texts) {

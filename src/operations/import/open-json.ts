@@ -92,9 +92,22 @@ class JsonTable implements SourceTable {
       yield [place, ...columns.map((column) => values[column] ?? null)]
   }
 
-  distinct(column: string, limit: number): SourceValue[] {
+  *pages(
+    columns: readonly string[],
+    after: bigint,
+    size: number,
+  ): Generator<readonly (readonly SourceValue[])[]> {
+    const rows = [...this.select(columns, after)]
+    for (let at = 0; at < rows.length; at += size) yield rows.slice(at, at + size)
+  }
+
+  distinct(column: string, limit: number, amongFirst = Number.POSITIVE_INFINITY): SourceValue[] {
     const values = new Set<SourceValue>()
-    for (const [, value] of this.select([column], 0n)) if (values.size < limit) values.add(value!)
+    let rows = 0
+    for (const [, value] of this.select([column], 0n)) {
+      if (rows++ >= amongFirst || values.size >= limit) break
+      values.add(value!)
+    }
     return [...values]
   }
 }

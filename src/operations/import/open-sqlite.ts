@@ -3,7 +3,7 @@ import { closeSync, createReadStream, openSync, readSync, type Stats, statSync }
 import { copyFile, mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { recogniseTable } from './recognise-table.ts'
 import type { Family, SourceRow, SourceStore, SourceTable, SourceValue, UnusedTable } from './source.ts'
 import { changedMeanwhile, damaged, explainSourceError, unreadable } from './source-errors.ts'
@@ -204,24 +204,49 @@ class SqliteTable implements SourceTable {
 
   *select(columns: readonly string[], after: bigint): Generator<readonly SourceValue[]> {
     try {
-      const list = ['rowid', ...columns.map(quoted)].join(', ')
-      const statement = this.#database.prepare(
-        `select ${list} from ${quoted(this.name)} where rowid > ? order by rowid`,
-      )
-      // Whole numbers beyond 2^53 would throw otherwise.
-      statement.setReadBigInts(true)
-      statement.setReturnArrays(true)
-      yield* statement.iterate(after) as unknown as Iterable<readonly SourceValue[]>
+      yield* this.#prepare(columns, '').iterate(after) as unknown as Iterable<readonly SourceValue[]>
     } catch (error) {
       throw explainSourceError(error, this.#file)
     }
   }
 
-  distinct(column: string, limit: number): SourceValue[] {
+  *pages(
+    columns: readonly string[],
+    after: bigint,
+    size: number,
+  ): Generator<readonly (readonly SourceValue[])[]> {
     try {
-      const statement = this.#database.prepare(
-        `select distinct ${quoted(column)} from ${quoted(this.name)} limit ?`,
-      )
+      const statement = this.#prepare(columns, 'limit ?')
+      for (let from = after; ;) {
+        const rows = statement.all(from, size) as unknown as (readonly SourceValue[])[]
+        if (rows.length > 0) yield rows
+        if (rows.length < size) return
+        from = rows.at(-1)![0] as bigint
+      }
+    } catch (error) {
+      throw explainSourceError(error, this.#file)
+    }
+  }
+
+  #prepare(columns: readonly string[], limit: string): StatementSync {
+    const list = ['rowid', ...columns.map(quoted)].join(', ')
+    const statement = this.#database.prepare(
+      `select ${list} from ${quoted(this.name)} where rowid > ? order by rowid ${limit}`,
+    )
+    // Whole numbers beyond 2^53 would throw otherwise.
+    statement.setReadBigInts(true)
+    statement.setReturnArrays(true)
+    return statement
+  }
+
+  distinct(column: string, limit: number, amongFirst?: number): SourceValue[] {
+    try {
+      const [value, table] = [quoted(column), quoted(this.name)]
+      const rows =
+        amongFirst === undefined
+          ? table
+          : `(select ${value} from ${table} order by rowid limit ${Math.round(amongFirst)})`
+      const statement = this.#database.prepare(`select distinct ${value} from ${rows} limit ?`)
       statement.setReadBigInts(true)
       statement.setReturnArrays(true)
       return (statement.all(limit) as unknown as SourceValue[][]).map(([value]) => value!)

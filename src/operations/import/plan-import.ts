@@ -10,10 +10,9 @@ import { batchesOf } from './import-table.ts'
 import { makeContext } from './make-context.ts'
 import { MetricRows } from './metric-rows.ts'
 import type { SourceStore, SourceTable } from './source.ts'
-import { addCounts, storeBatch } from './store-batch.ts'
+import { storeBatch } from './store-batch.ts'
 import { isRowTable, type StoreImportParts } from './store-import.ts'
 
-const ROWS_AT_ONCE = 8_192
 const STATEMENT_TIMEOUT_MS = 120_000
 const ORDER = ['tenants', 'users', 'grants', 'datasets', 'detectors', 'results', 'records']
 
@@ -98,19 +97,20 @@ class StorePlan {
   async addMetrics(): Promise<void> {
     for (const table of this.#source.tables.filter(({ noun }) => noun === 'metrics')) {
       const rows = new MetricRows(table, this.#context.zone)
-      let [read, stored] = [0, 0]
-      let reasons: Record<string, number> = {}
-      for (const [place, row] of rows.after(-(2n ** 63n))) {
-        if ('problem' in row) {
-          reasons = addCounts(reasons, ['unstorable'])
-          this.#note(table, [{ place, sourceId: undefined, reason: 'unstorable', detail: row.problem }])
-        } else stored++
-        if (++read % ROWS_AT_ONCE !== 0) continue
-        this.#onRows(ROWS_AT_ONCE)
+      let [read, quarantined] = [0, 0]
+      for (const page of rows.after(-(2n ** 63n))) {
+        for (const [at, detail] of page.problems)
+          this.#note(table, [
+            { place: page.places[at]!, sourceId: undefined, reason: 'unstorable', detail },
+          ])
+        read += page.count
+        quarantined += page.problems.size
+        this.#onRows(page.count)
         await otherWork()
         this.#signal.throwIfAborted()
       }
-      const tally = { ...NO_TALLY, read, stored, quarantined: read - stored, reasons }
+      const reasons = quarantined === 0 ? {} : { unstorable: quarantined }
+      const tally = { ...NO_TALLY, read, stored: read - quarantined, quarantined, reasons }
       const shown = { table: table.name, noun: table.noun, rows: table.count }
       this.#tables.set(table, { ...shown, ...tally, series: rows.keys.length, leftOut: rows.leftOut })
     }

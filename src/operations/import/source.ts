@@ -28,8 +28,14 @@ export interface SourceTable {
   rows(after: bigint): Iterable<SourceRow>
   /** The same, as arrays that begin with the place; `columns` are names of this table. */
   select(columns: readonly string[], after: bigint): Iterable<readonly SourceValue[]>
-  /** At most so many different values of a column, in no order. */
-  distinct(column: string, limit: number): readonly SourceValue[]
+  /** The same, so many at once: for narrow rows, of which there are millions. */
+  pages(
+    columns: readonly string[],
+    after: bigint,
+    size: number,
+  ): Iterable<readonly (readonly SourceValue[])[]>
+  /** At most so many different values of a column, in no order; among so many rows from the beginning where that is said. */
+  distinct(column: string, limit: number, amongFirst?: number): readonly SourceValue[]
 }
 
 /** A table that is left out, and why. */

@@ -2,14 +2,13 @@ import { setImmediate as otherWork } from 'node:timers/promises'
 import { canonicalKey } from '../../metrics/series-key.ts'
 import { seriesIds } from './find-conflicts.ts'
 import type { MetricsRun } from './import-metrics.ts'
-import type { MetricRows } from './metric-rows.ts'
+import { type MetricRows, NO_SERIES } from './metric-rows.ts'
 import { common, hashSeries, PointSet, type SeriesHash } from './point-set.ts'
 import type { SourceTable } from './source.ts'
 import type { Comparison } from './verify-table.ts'
 
 /** Points that are compared at once: each is a number in memory, on both sides. */
 const POINTS_AT_ONCE = 8_000_000
-const ROWS_AT_ONCE = 8_192
 const SERIES_AT_ONCE = 200
 
 /** What the comparison of metrics comes to. */
@@ -64,18 +63,20 @@ async function readSource(
   points: PointSet,
 ): Promise<{ hashes: SeriesHash[]; fromMs: number; toMs: number; count: number }> {
   const hashes: SeriesHash[] = []
-  let [fromMs, toMs, count, read] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0]
-  for (const [place, row] of rows.after(-(2n ** 63n))) {
-    if (++read % ROWS_AT_ONCE === 0) {
-      await otherWork()
-      signal.throwIfAborted()
+  let [fromMs, toMs, count] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0]
+  for (const page of rows.after(-(2n ** 63n))) {
+    await otherWork()
+    signal.throwIfAborted()
+    for (let at = 0; at < page.count; at++) {
+      const series = page.series[at]!
+      if (series === NO_SERIES || (aside.size > 0 && aside.has(page.places[at]!))) continue
+      const timeMs = page.timesMs[at]!
+      const hash = (hashes[series] ??= hashSeries(canonicalKey(rows.keys[series]!)))
+      points.add(hash, Math.round(timeMs * 1000), page.values[at]!)
+      if (timeMs < fromMs) fromMs = timeMs
+      if (timeMs > toMs) toMs = timeMs
+      count++
     }
-    if ('problem' in row || (aside.size > 0 && aside.has(place))) continue
-    const hash = (hashes[row.series] ??= hashSeries(canonicalKey(rows.keys[row.series]!)))
-    points.add(hash, Math.round(row.timeMs * 1000), row.value)
-    fromMs = Math.min(fromMs, row.timeMs)
-    toMs = Math.max(toMs, row.timeMs)
-    count++
   }
   return { hashes, fromMs, toMs: toMs + 1, count }
 }
