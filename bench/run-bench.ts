@@ -12,6 +12,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   startup: async () => (await import('./startup.bench.ts')).startup,
   nab: async () => (await import('./nab.bench.ts')).nab,
   ingest: async () => (await import('./ingest.bench.ts')).ingest,
+  import: async () => (await import('./import.bench.ts')).importing,
   flags: async () => (await import('./flags.bench.ts')).flags,
   events: async () => (await import('./events.bench.ts')).events,
   cache: async () => (await import('./cache.bench.ts')).cache,

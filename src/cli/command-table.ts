@@ -58,6 +58,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'load millions of old points, in parts that can be resumed',
     load: async () => (await import('./commands/backfill.ts')).registerBackfill,
   },
+  import: {
+    group: DATA,
+    summary: 'take over what Pynomaly has on disk',
+    load: async () => (await import('./commands/import.ts')).registerImport,
+  },
   export: {
     group: DATA,
     summary: 'write the points of a dataset to a file',

@@ -141,6 +141,42 @@ export interface IdempotencyKeys {
   tenant_id: string;
 }
 
+export interface ImportedRecords {
+  record: Json;
+  source_id: string;
+  source_table: string;
+  tenant_id: string;
+}
+
+export interface ImportPlaces {
+  import_id: string;
+  is_done: boolean;
+  place: Int8;
+  source_table: string;
+  tally: Json;
+}
+
+export interface ImportQuarantine {
+  detail: string;
+  import_id: string;
+  place: Int8;
+  reason: string;
+  record: Json;
+  source_id: string | null;
+  source_table: string;
+  tenant_id: string;
+}
+
+export interface Imports {
+  begun_at: Generated<Timestamp>;
+  completed_at: Timestamp | null;
+  fingerprint: Buffer;
+  id: Generated<string>;
+  options: Json;
+  report: Json | null;
+  source: string;
+}
+
 export interface Installation {
   holds: string;
   id: string;
@@ -206,6 +242,53 @@ export interface Outbox {
   payload: Json;
   tenant_id: string;
   topic: string;
+}
+
+export interface RoleGrants {
+  expires_at: Timestamp | null;
+  granted_at: Timestamp;
+  granted_by: string | null;
+  permissions: Json | null;
+  role: string;
+  tenant_id: string;
+  user_id: string;
+}
+
+export interface RowDetectors {
+  algorithm: string;
+  contamination: number;
+  created_at: Timestamp;
+  id: string;
+  is_fitted: boolean | null;
+  metadata: Generated<Json>;
+  name: string;
+  parameters: Generated<Json>;
+  tenant_id: string;
+  trained_at: Timestamp | null;
+  updated_at: Timestamp;
+}
+
+export interface RowFindings {
+  result_id: string;
+  row_index: number;
+  score: number | null;
+  severity: string;
+  state: Generated<string>;
+  tenant_id: string;
+}
+
+export interface RowResults {
+  confidences: number[] | null;
+  created_at: Timestamp;
+  dataset_id: string;
+  detector_id: string;
+  execution_ms: number | null;
+  id: string;
+  labels: boolean[] | null;
+  metadata: Generated<Json>;
+  scores: number[];
+  tenant_id: string;
+  threshold: number | null;
 }
 
 export interface Runs {
@@ -277,6 +360,22 @@ export interface Tenants {
   name: string;
 }
 
+export interface Users {
+  created_at: Timestamp;
+  email: string;
+  email_verified_at: Timestamp | null;
+  first_name: string | null;
+  id: string;
+  last_login_at: Timestamp | null;
+  last_name: string | null;
+  password_hash: string | null;
+  settings: Generated<Json>;
+  status: string;
+  tenant_id: string;
+  updated_at: Timestamp;
+  username: string;
+}
+
 export interface DB {
   anomalies: Anomalies;
   api_keys: ApiKeys;
@@ -287,6 +386,10 @@ export interface DB {
   detectors: Detectors;
   events: Events;
   idempotency_keys: IdempotencyKeys;
+  import_places: ImportPlaces;
+  import_quarantine: ImportQuarantine;
+  imported_records: ImportedRecords;
+  imports: Imports;
   installation: Installation;
   jobs: Jobs;
   live_entries: LiveEntries;
@@ -294,10 +397,15 @@ export interface DB {
   migration_checksums: MigrationChecksums;
   orphans: Orphans;
   outbox: Outbox;
+  role_grants: RoleGrants;
+  row_detectors: RowDetectors;
+  row_findings: RowFindings;
+  row_results: RowResults;
   runs: Runs;
   session_revocations: SessionRevocations;
   sessions: Sessions;
   settings: Settings;
   sign_in_links: SignInLinks;
   tenants: Tenants;
+  users: Users;
 }

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { importOneOfEach } from '../import/import-one-of-each.ts'
 import { startTestNomaly, type TestNomaly, type TestTenant } from '../support/nomaly.ts'
 import { fillTenant, SECRET } from './tenant-fixture.ts'
 import { listTenantTables, type TenantTable } from './tenant-rows.ts'
@@ -31,6 +32,7 @@ beforeAll(async () => {
   await admin.query("insert into nomaly.orphans values ('source', $1, gen_random_uuid(), 0, now())", [
     alpha.tenantId,
   ])
+  await importOneOfEach(nomaly.store, SECRET, SECRET)
   tables = await listTenantTables(admin)
 })
 
