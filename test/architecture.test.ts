@@ -98,7 +98,7 @@ const COMPOSITION_ROOTS = new Set([
   'operations/open-operations',
   'operations/open-instance',
 ])
-const PORTS = ['metrics/metrics-engine']
+const PORTS = ['metrics/metrics-engine', 'operations/backup/backup-engine']
 
 interface Import {
   readonly from: string
