@@ -97,6 +97,7 @@ const COMPOSITION_ROOTS = new Set([
   'store/open-quick-tier',
   'operations/open-operations',
   'operations/open-instance',
+  'operations/backup/open-backups',
 ])
 const PORTS = ['metrics/metrics-engine', 'operations/backup/backup-engine']
 
