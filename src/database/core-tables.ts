@@ -81,6 +81,23 @@ export interface AuditLog {
   tenant_id: string | null;
 }
 
+export interface BackupRuns {
+  backup_id: string | null;
+  ended_at: Timestamp | null;
+  id: Generated<Int8>;
+  kind: string;
+  outcome: Generated<string>;
+  reason: string | null;
+  started_at: Timestamp;
+  stored_bytes: Int8 | null;
+}
+
+export interface BackupSchedule {
+  cron: string;
+  kind: string;
+  next_run_at: Timestamp;
+}
+
 export interface CommitMarkers {
   marker: string;
   verdict: Generated<string>;
@@ -281,6 +298,8 @@ export interface DB {
   anomalies: Anomalies;
   api_keys: ApiKeys;
   audit_log: AuditLog;
+  backup_runs: BackupRuns;
+  backup_schedule: BackupSchedule;
   commit_markers: CommitMarkers;
   datasets: Datasets;
   detector_states: DetectorStates;

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { startServer } from '../../api/server.ts'
 import { loadConfig } from '../../config/load.ts'
+import { isRestoreFolder } from '../../operations/backup/open-backups.ts'
 import { openInstance } from '../../operations/open-instance.ts'
 import { SelfWatch } from '../../operations/self-watch.ts'
 import { followLogLevel } from '../../operations/follow-log-level.ts'
@@ -8,6 +9,7 @@ import { createLogger } from '../../telemetry/logger.ts'
 import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
 import { readVersion } from '../../version.ts'
 import { Worker } from '../../worker/worker.ts'
+import { keepBackups } from '../backup/keep-backups.ts'
 import { withExamples } from '../help-examples.ts'
 import { note, paint, print } from '../output.ts'
 import { untilToldToStop } from '../shutdown.ts'
@@ -52,6 +54,8 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
         metrics,
       }),
     )
+  if (instance.embedded !== undefined && settings.backupTarget !== undefined && !isRestoreFolder(folder.path))
+    stack.use(keepBackups(settings, store.database, { logger, registry: metrics.registry }))
   const server = stack.use(await startServer({ store, config, logger, metrics, version, log: note }))
   await folder.recordOwner({ port: server.port, url: server.url })
   if (config.selfWatchSeconds > 0)
