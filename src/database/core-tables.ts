@@ -104,6 +104,16 @@ export interface CommitMarkers {
   written_at: Generated<Timestamp>;
 }
 
+export interface BackupSightings {
+  bytes: Int8 | null;
+  duration_seconds: number | null;
+  engine: string;
+  last_backup_at: Timestamp | null;
+  problem: string | null;
+  recoverable_from: Timestamp | null;
+  seen_at: Timestamp;
+}
+
 export interface Datasets {
   created_at: Generated<Timestamp>;
   description: Generated<string>;
@@ -125,6 +135,18 @@ export interface Detectors {
   parameters: Generated<Json>;
   tenant_id: string;
   updated_at: Generated<Timestamp>;
+}
+
+export interface DetectorSnapshots {
+  job_id: string;
+  revision: number;
+  run_id: string;
+  series_id: number;
+  state: Json;
+  taken_at: Generated<Timestamp>;
+  tenant_id: string;
+  watermark: Timestamp | null;
+  written_at: Timestamp;
 }
 
 export interface DetectorStates {
@@ -225,6 +247,19 @@ export interface Outbox {
   topic: string;
 }
 
+export interface RestoreDrills {
+  backup_id: string;
+  engine: string;
+  finished_at: Timestamp;
+  id: string;
+  recovered_to: Timestamp | null;
+  report: Json;
+  rpo_seconds: number | null;
+  rto_seconds: number | null;
+  started_at: Timestamp;
+  verdict: string;
+}
+
 export interface Runs {
   anomalies_found: Generated<number>;
   attempt: Generated<number>;
@@ -300,8 +335,10 @@ export interface DB {
   audit_log: AuditLog;
   backup_runs: BackupRuns;
   backup_schedule: BackupSchedule;
+  backup_sightings: BackupSightings;
   commit_markers: CommitMarkers;
   datasets: Datasets;
+  detector_snapshots: DetectorSnapshots;
   detector_states: DetectorStates;
   detectors: Detectors;
   events: Events;
@@ -313,6 +350,7 @@ export interface DB {
   migration_checksums: MigrationChecksums;
   orphans: Orphans;
   outbox: Outbox;
+  restore_drills: RestoreDrills;
   runs: Runs;
   session_revocations: SessionRevocations;
   sessions: Sessions;
