@@ -50,6 +50,7 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
         concurrency: config.workerConcurrency,
         drainTimeoutMs: config.drainTimeoutMs,
         webhookPrivateAddresses: config.webhookPrivateAddresses,
+        goldenSeries: config.goldenSeries,
         logger,
         metrics,
       }),

@@ -35,6 +35,7 @@ async function work(): Promise<void> {
     concurrency: config.workerConcurrency,
     drainTimeoutMs: config.drainTimeoutMs,
     webhookPrivateAddresses: config.webhookPrivateAddresses,
+    goldenSeries: config.goldenSeries,
     logger,
     metrics,
   })
