@@ -34,6 +34,14 @@ export const DRILL_OPTIONS = {
     'nomaly',
     'What the server is called in the repository; that of METRICS_DATABASE_URL, where it is another one, gets `-metrics` at the end.',
   ),
+  pgbackrestCipherPass: {
+    ...optional(
+      'NOMALY_PGBACKREST_CIPHER_PASS',
+      'the data folder’s own, `secrets/pgbackrest-cipher-pass`, made with the first backup',
+      'What everything in the repository is encrypted with. Keep a copy elsewhere: without it nobody can read a backup.',
+    ),
+    secret: true,
+  } as Option<string | undefined>,
   pgbackrestOptions: {
     ...optional(
       'NOMALY_PGBACKREST_OPTIONS',
@@ -62,7 +70,7 @@ export const DRILL_OPTIONS = {
   snapshotRemoveCommand: optional(
     'NOMALY_SNAPSHOT_REMOVE_COMMAND',
     'none',
-    'Takes away what the former has made. It finds NOMALY_SNAPSHOT_ID and NOMALY_RESTORED_URL in its environment.',
+    'Takes away what the former has made. It finds NOMALY_SNAPSHOT_ID in its environment, and reads from standard input what the former has printed.',
   ),
   snapshotMaxAgeHours: integer(
     'NOMALY_SNAPSHOT_MAX_AGE_HOURS',
