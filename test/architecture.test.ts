@@ -98,6 +98,7 @@ const COMPOSITION_ROOTS = new Set([
   'operations/open-operations',
   'operations/open-instance',
   'operations/backup/open-backups',
+  'operations/backup/open-server-backups',
 ])
 const PORTS = ['metrics/metrics-engine', 'operations/backup/backup-engine']
 

@@ -22,19 +22,16 @@ export class DetectedFixture {
     const own = nomaly ?? (await startTestNomaly())
     if (nomaly === undefined) onTestFinished(() => own[Symbol.asyncDispose]())
     const fixture = new DetectedFixture(own)
-    await own.request('POST', '/v1/datasets', { body: { name: 'shop' } })
+    await fixture.post('/v1/datasets', { name: 'shop' })
     await fixture.load(600)
-    const { body } = await own.request('POST', '/v1/jobs', {
-      body: { dataset: 'shop', schedule: { kind: 'streaming' } },
-    })
-    fixture.#jobId = body.id
+    fixture.#jobId = await fixture.post('/v1/jobs', { dataset: 'shop', schedule: { kind: 'streaming' } })
     await fixture.detected()
     await fixture.setAside()
     await fixture.load(60)
     await fixture.load(60, 25)
     await fixture.detected()
     // A job that looks at everything once.
-    await own.request('POST', '/v1/jobs', { body: { dataset: 'shop', schedule: { kind: 'once' } } })
+    await fixture.post('/v1/jobs', { dataset: 'shop', schedule: { kind: 'once' } })
     await eventually(async () => {
       const [row] = await fixture.ask<{ open: number }>(
         "select count(*)::int as open from nomaly.jobs where status = 'completed'",
@@ -42,6 +39,15 @@ export class DetectedFixture {
       return row!.open === 1
     })
     return fixture
+  }
+
+  /** Makes something; answers its id. */
+  async post(path: string, body: object): Promise<string> {
+    return eventually(async () => {
+      const answer = await this.nomaly.request('POST', path, { body })
+      if (answer.status === 503) return false
+      return answer.body.id as string
+    })
   }
 
   /** Instant of the last point of every series, epoch milliseconds. */
@@ -59,11 +65,15 @@ export class DetectedFixture {
       }
       this.#minute += MINUTE_MS
     }
-    const { status, body } = await this.nomaly.request('POST', '/v1/datasets/shop/points', {
-      body: lines.join('\n'),
-      headers: { 'content-type': 'application/x-ndjson' },
+    // Sent again while the machine is too busy: the same points are stored once.
+    await eventually(async () => {
+      const { status, body } = await this.nomaly.request('POST', '/v1/datasets/shop/points', {
+        body: lines.join('\n'),
+        headers: { 'content-type': 'application/x-ndjson' },
+      })
+      if (status !== 200 && status !== 503) throw new Error(JSON.stringify(body))
+      return status === 200
     })
-    if (status !== 200) throw new Error(JSON.stringify(body))
   }
 
   /** Waits until the streaming job has seen everything. */
