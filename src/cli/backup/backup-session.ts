@@ -26,7 +26,8 @@ export async function withBackups<T>(
   return await interruptible((signal) => withBar((progress) => work(engine, { signal, progress }, config)))
 }
 
-async function withBar<T>(work: (progress: (at: BackupProgress) => void) => Promise<T>): Promise<T> {
+/** Shows how far work is. */
+export async function withBar<T>(work: (progress: (at: BackupProgress) => void) => Promise<T>): Promise<T> {
   let shown: { readonly phase: BackupProgress['phase']; readonly bar: Progress } | undefined
   const progress = ({ phase, doneBytes, totalBytes }: BackupProgress): void => {
     if (shown?.phase !== phase) {

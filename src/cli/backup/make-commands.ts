@@ -20,6 +20,7 @@ import {
   withOutput,
 } from '../output.ts'
 import { formatBytes, withBackups } from './backup-session.ts'
+import { createOnServer, listOnServer, verifyOnServer } from './server-commands.ts'
 
 /** Below everything that serves. */
 const LOW_PRIORITY = 10
@@ -51,6 +52,7 @@ function addCreate(backup: Command): void {
   ])
   command.action(async ({ kind, output }: OutputOptions & { readonly kind: BackupKind }) => {
     setPriority(LOW_PRIORITY)
+    if (loadConfig().databaseUrl !== undefined) return createOnServer(loadConfig(), kind, output)
     const made = await withBackups(true, async (engine, work, config) => {
       await using _server = await withServer(config, () => {}, work.signal)
       return await makeBackup(config, engine, { kind, ...work })
@@ -79,6 +81,7 @@ function addList(backup: Command): void {
   withOutput(command)
   withExamples(command, [['nomaly backup list', '']])
   command.action(async ({ output }: OutputOptions) => {
+    if (loadConfig().databaseUrl !== undefined) return listOnServer(loadConfig(), output)
     const { backups, recoverable, points } = await withBackups(false, async (engine, { signal }) => ({
       backups: await engine.list(signal),
       recoverable: await engine.recoverable(signal),
@@ -123,6 +126,7 @@ function addVerify(backup: Command): void {
   withOutput(command)
   withExamples(command, [['nomaly backup verify', 'all of them']])
   command.action(async (id: string | undefined, { output }: OutputOptions) => {
+    if (loadConfig().databaseUrl !== undefined) return verifyOnServer(loadConfig(), id, output)
     const report = await withBackups(false, async (engine, work) => {
       if (id !== undefined && !(await engine.list(work.signal)).some((one) => one.id === id))
         throw new NomalyError('not_found', `There is no backup "${id}".`, {

@@ -11,6 +11,7 @@ import { count, formatTime } from '../format-cells.ts'
 import { withExamples } from '../help-examples.ts'
 import { note, type OutputOptions, paint, print, printJson, withOutput } from '../output.ts'
 import { formatBytes, withBackups } from './backup-session.ts'
+import { restoreOnServer } from './server-commands.ts'
 
 interface RestoreFlags extends OutputOptions {
   readonly to: string
@@ -48,7 +49,9 @@ function addRestore(backup: Command): void {
     ['nomaly backup restore --to "2026-11-20 14:03"', 'as it was then'],
     ['NOMALY_BACKUP_KEY_FILE=/media/safe/key nomaly backup restore', 'on a new machine'],
   ])
-  command.action(async ({ to, backup: backupId, into, output }: RestoreFlags) => {
+  command.action(async (flags: RestoreFlags) => {
+    const { to, backup: backupId, into, output } = flags
+    if (loadConfig().databaseUrl !== undefined) return restoreOnServer(loadConfig(), flags)
     const target = parseRestoreTarget(to)
     const startedAt = performance.now()
     const done = await withBackups(false, async (engine, work, config) => {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { registerBackupDrill } from '../backup/drill-commands.ts'
 import { registerBackupMaking } from '../backup/make-commands.ts'
 import { registerBackupRestoring } from '../backup/restore-commands.ts'
 import { registerBackupSchedule } from '../backup/schedule-commands.ts'
@@ -14,4 +15,5 @@ export function registerBackup(program: Command): void {
   registerBackupMaking(command)
   registerBackupRestoring(command)
   registerBackupSchedule(command)
+  registerBackupDrill(command)
 }

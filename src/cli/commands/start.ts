@@ -10,6 +10,7 @@ import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
 import { readVersion } from '../../version.ts'
 import { Worker } from '../../worker/worker.ts'
 import { keepBackups } from '../backup/keep-backups.ts'
+import { keepDrills } from '../backup/keep-drills.ts'
 import { withExamples } from '../help-examples.ts'
 import { note, paint, print } from '../output.ts'
 import { untilToldToStop } from '../shutdown.ts'
@@ -57,6 +58,8 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
     )
   if (instance.embedded !== undefined && settings.backupTarget !== undefined && !isRestoreFolder(folder.path))
     stack.use(keepBackups(settings, store.database, { logger, registry: metrics.registry }))
+  const drills = flags.apiOnly === true ? undefined : keepDrills(settings, store.database, logger)
+  if (drills !== undefined) stack.use(drills)
   const server = stack.use(await startServer({ store, config, logger, metrics, version, log: note }))
   await folder.recordOwner({ port: server.port, url: server.url })
   if (config.selfWatchSeconds > 0)

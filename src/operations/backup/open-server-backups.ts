@@ -1,12 +1,16 @@
 import { join, resolve } from 'node:path'
 import { databaseOf } from '../../config/database-url.ts'
 import type { Config } from '../../config/profiles.ts'
+import { chooseAccount } from '../../database/embedded-account.ts'
+import { findBinaries } from '../../database/embedded-binaries.ts'
 import { connectClient } from '../../database/connect.ts'
 import { NomalyError } from '../../errors.ts'
 import type { BackupEngine } from './backup-engine.ts'
+import { findDatabaseUrls } from '../connection-urls.ts'
 import { CopySite, type CopySource, toNumber } from './drill/copy-site.ts'
 import type { DrillSite } from './drill/drill-site.ts'
 import { ManagedSite } from './drill/managed-site.ts'
+import { openBackups } from './open-backups.ts'
 import { ManagedBackupEngine } from './managed-backup-engine.ts'
 import { findCipherPass } from './pgbackrest/find-cipher-pass.ts'
 import { splitOptions } from './pgbackrest/render-config.ts'
@@ -36,6 +40,55 @@ export async function openServerBackups(
   throw new NomalyError('invalid_input', 'Nothing is known here of backups of a server of yours.', {
     hint: 'On the machine of that server set NOMALY_PGBACKREST_REPO; where a provider makes its backups, NOMALY_SNAPSHOT_COMMAND.',
   })
+}
+
+/** What a drill restores from, and where it is noted. */
+export interface OpenedSite extends AsyncDisposable {
+  readonly site: DrillSite
+  readonly engine: BackupEngine
+  /** The application's address of the installation's database. Carries the password: never log it. */
+  readonly notedIn: string | undefined
+}
+
+/** Where the backups of this installation can be put to the proof, whichever they are. @throws NomalyError as they do. */
+export async function openDrillSite(config: Config, log: (message: string) => void): Promise<OpenedSite> {
+  if (config.databaseUrl !== undefined) {
+    const { engines, site } = await openServerBackups(config, log)
+    return { site, engine: engines[0]!, notedIn: config.databaseUrl, [Symbol.asyncDispose]: async () => {} }
+  }
+  if (config.metricsDatabaseUrl !== undefined)
+    throw new NomalyError(
+      'invalid_input',
+      'A drill of two databases of which one is embedded is not offered.',
+      {
+        hint: 'Set DATABASE_URL as well: pgBackRest then restores both.',
+      },
+    )
+  const engine = await openBackups(config, { makesKey: false, log })
+  const account = await chooseAccount([join(config.dataDirectory, 'postgres'), config.dataDirectory])
+  const source: CopySource = {
+    holds: 'core',
+    engine,
+    databases: { core: 'postgres' },
+    program: async () => ({
+      binFolder: (await findBinaries(account, config.dataDirectory)).folder,
+      account,
+      preload: [],
+      superusers: ['postgres'],
+    }),
+    mark: (name, signal) => engine.mark(name, signal),
+    flush: (signal) => engine.flush(signal),
+  }
+  const notedIn = await findDatabaseUrls(config).then(
+    ({ applicationUrl }) => applicationUrl,
+    () => undefined,
+  )
+  return {
+    site: new CopySite([source]),
+    engine,
+    notedIn,
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  }
 }
 
 function openManaged(config: Config, log: (message: string) => void): ServerBackups {

@@ -1,4 +1,4 @@
-import { mkdir, statfs } from 'node:fs/promises'
+import { mkdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { NomalyError } from '../../../errors.ts'
 import type { Backup, BackupEngine, RestoredFiles } from '../backup-engine.ts'
@@ -74,6 +74,8 @@ export class CopySite implements DrillSite {
         ...work,
         ...(aim.backupId === undefined || holds === 'metrics' ? {} : { backupId: aim.backupId }),
       })
+      // Outside of the drill's folder where the server's user cannot reach that.
+      stack.defer(() => rm(restored.directory, { recursive: true, force: true, maxRetries: 5 }))
       work.progress({ phase: 'recovering', doneBytes: 0, totalBytes: undefined })
       const server = stack.use(await startUntilReached(place, restored, await source.program(), work))
       if (databases.core !== undefined) urls.core = server.url(databases.core)
