@@ -7,6 +7,7 @@ import {
   type ProveOptions,
 } from '../../src/operations/backup/drill/prove-restored.ts'
 import type { Remembered } from '../../src/operations/backup/drill/proof-check.ts'
+import { createApartDatabases, startApart } from '../support/apart.ts'
 import { compressAll } from '../metrics/timescale-fixture.ts'
 import { createMigratedDatabase, startTestNomaly } from '../support/nomaly.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts'
@@ -182,6 +183,24 @@ test('points that came late are said, and prove nothing either way', async () =>
   ])
   expect(failed(proof)).not.toContain('golden hour')
   expect(resultOf(proof, 'golden hour').details.join()).toMatch(/Into 2 series points came late/)
+})
+
+test('two databases are proven together, and one that is older than the other turns it red', async () => {
+  const databases = await createApartDatabases()
+  const nomaly = await startApart(databases)
+  await DetectedFixture.start(nomaly)
+  const addresses = { coreUrl: databases.core.adminUrl, metricsUrl: databases.metrics.adminUrl }
+  const options = { ...optionsFor(databases.core.adminUrl), addresses }
+  const both = await proveRestored(options)
+  expect(failed(both)).toEqual([])
+  expect(resultOf(both, 'golden hour').says).toMatch(new RegExp(`of ${2 * METRICS.length} series`))
+  // As from before all of it.
+  await askDatabase(addresses.metricsUrl, 'delete from metrics.series')
+  const older = await proveRestored(options)
+  expect(failed(older)).toEqual(expect.arrayContaining(['both databases', 'golden hour']))
+  expect(resultOf(older, 'both databases').says).toMatch(/older than the other/)
+  const strangers = { ...options, addresses: { ...addresses, metricsUrl: whole.adminUrl } }
+  expect(failed(await proveRestored(strangers))).toContain('both databases')
 })
 
 function optionsFor(adminUrl: string): ProveOptions {
