@@ -18,6 +18,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   cache: async () => (await import('./cache.bench.ts')).cache,
   pool: async () => (await import('./pool.bench.ts')).pool,
   replicas: async () => (await import('./replicas.bench.ts')).replicas,
+  backup: async () => (await import('./backup.bench.ts')).backup,
   metrics: async () => (await import('./metrics.bench.ts')).metrics,
 }
 const RESULTS = join(import.meta.dirname, 'results')

@@ -97,8 +97,10 @@ const COMPOSITION_ROOTS = new Set([
   'store/open-quick-tier',
   'operations/open-operations',
   'operations/open-instance',
+  'operations/backup/open-backups',
+  'operations/backup/open-server-backups',
 ])
-const PORTS = ['metrics/metrics-engine']
+const PORTS = ['metrics/metrics-engine', 'operations/backup/backup-engine']
 
 interface Import {
   readonly from: string

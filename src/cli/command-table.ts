@@ -163,6 +163,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'settings of PostgreSQL for this machine and role',
     load: async () => (await import('./commands/tune.ts')).registerTune,
   },
+  backup: {
+    group: ADMINISTER,
+    summary: 'backups: create, list, verify, restore to any moment, schedule',
+    load: async () => (await import('./commands/backup.ts')).registerBackup,
+  },
   drill: {
     group: ADMINISTER,
     summary: 'lose the leader of the cluster on purpose, and count what became of every write',

@@ -55,6 +55,18 @@ export function loginOf(text: string): string {
   return decodeURIComponent(takeApart(text).login?.split(':')[0] ?? '')
 }
 
+/** The password in a database URL; `undefined` where there is none. */
+export function passwordOf(text: string): string | undefined {
+  const [, ...password] = takeApart(text).login?.split(':') ?? []
+  return password.length === 0 ? undefined : decodeURIComponent(password.join(':'))
+}
+
+/** The name of the database in a database URL; that of the login where it names none (PostgreSQL manual, 34.1.2). */
+export function databaseOf(text: string): string {
+  const [, name] = /^\/([^?#]*)/.exec(takeApart(text).rest) ?? []
+  return name === undefined || name === '' ? loginOf(text) : decodeURIComponent(name)
+}
+
 function takeApart(text: string): {
   scheme: string
   login: string | undefined

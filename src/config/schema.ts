@@ -1,4 +1,6 @@
 import { availableParallelism } from 'node:os'
+import { BACKUP_OPTIONS } from './backup-options.ts'
+import { DRILL_OPTIONS } from './drill-options.ts'
 import { FAILOVER_OPTIONS } from './failover-options.ts'
 import { LIMIT_OPTIONS } from './limit-options.ts'
 import { databaseUrl, integer, type Option, text } from './option.ts'
@@ -80,6 +82,8 @@ export const CONFIG_OPTIONS = {
   ),
   ...REPLICA_OPTIONS,
   ...FAILOVER_OPTIONS,
+  ...BACKUP_OPTIONS,
+  ...DRILL_OPTIONS,
   redisUrl: {
     env: 'REDIS_URL',
     kind: { type: 'text' },

@@ -81,10 +81,37 @@ export interface AuditLog {
   tenant_id: string | null;
 }
 
+export interface BackupRuns {
+  backup_id: string | null;
+  ended_at: Timestamp | null;
+  id: Generated<Int8>;
+  kind: string;
+  outcome: Generated<string>;
+  reason: string | null;
+  started_at: Timestamp;
+  stored_bytes: Int8 | null;
+}
+
+export interface BackupSchedule {
+  cron: string;
+  kind: string;
+  next_run_at: Timestamp;
+}
+
 export interface CommitMarkers {
   marker: string;
   verdict: Generated<string>;
   written_at: Generated<Timestamp>;
+}
+
+export interface BackupSightings {
+  bytes: Int8 | null;
+  duration_seconds: number | null;
+  engine: string;
+  last_backup_at: Timestamp | null;
+  problem: string | null;
+  recoverable_from: Timestamp | null;
+  seen_at: Timestamp;
 }
 
 export interface Datasets {
@@ -108,6 +135,18 @@ export interface Detectors {
   parameters: Generated<Json>;
   tenant_id: string;
   updated_at: Generated<Timestamp>;
+}
+
+export interface DetectorSnapshots {
+  job_id: string;
+  revision: number;
+  run_id: string;
+  series_id: number;
+  state: Json;
+  taken_at: Generated<Timestamp>;
+  tenant_id: string;
+  watermark: Timestamp | null;
+  written_at: Timestamp;
 }
 
 export interface DetectorStates {
@@ -291,6 +330,19 @@ export interface RowResults {
   threshold: number | null;
 }
 
+export interface RestoreDrills {
+  backup_id: string;
+  engine: string;
+  finished_at: Timestamp;
+  id: string;
+  recovered_to: Timestamp | null;
+  report: Json;
+  rpo_seconds: number | null;
+  rto_seconds: number | null;
+  started_at: Timestamp;
+  verdict: string;
+}
+
 export interface Runs {
   anomalies_found: Generated<number>;
   attempt: Generated<number>;
@@ -380,8 +432,12 @@ export interface DB {
   anomalies: Anomalies;
   api_keys: ApiKeys;
   audit_log: AuditLog;
+  backup_runs: BackupRuns;
+  backup_schedule: BackupSchedule;
+  backup_sightings: BackupSightings;
   commit_markers: CommitMarkers;
   datasets: Datasets;
+  detector_snapshots: DetectorSnapshots;
   detector_states: DetectorStates;
   detectors: Detectors;
   events: Events;
@@ -401,6 +457,7 @@ export interface DB {
   row_detectors: RowDetectors;
   row_findings: RowFindings;
   row_results: RowResults;
+  restore_drills: RestoreDrills;
   runs: Runs;
   session_revocations: SessionRevocations;
   sessions: Sessions;

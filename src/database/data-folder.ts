@@ -151,7 +151,8 @@ async function prepareFolder(path: string): Promise<string> {
   }
 }
 
-async function secret(folder: string, name: string): Promise<string> {
+/** As {@link DataFolder.secret}, whoever has the folder open: of two first uses at once, both get the same. */
+export async function secret(folder: string, name: string): Promise<string> {
   if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new NomalyError('internal', `"${name}" is no name for a secret.`)
   const path = join(folder, 'secrets', name)
   try {

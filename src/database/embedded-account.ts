@@ -2,14 +2,9 @@ import { lstat, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { NomalyError } from '../errors.ts'
+import type { ServerAccount } from './server-account.ts'
 
-/** The user PostgreSQL's processes run as. */
-export interface ServerAccount {
-  readonly uid: number
-  readonly gid: number
-  /** Whether that is another user than this process's own: true for root, as which PostgreSQL refuses to run. */
-  readonly switched: boolean
-}
+export { firstBarrier, identityOf, permits, type ServerAccount } from './server-account.ts'
 
 /** `nobody`, by number: initdb wants an account with a name, and every Linux has this one. */
 const NOBODY = 65534
@@ -37,26 +32,6 @@ export async function chooseAccount(paths: readonly string[]): Promise<ServerAcc
     if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid, switched: true }
   }
   return { uid: NOBODY, gid: NOBODY, switched: true }
-}
-
-/** What `spawn` needs to run a program as the account. */
-export function identityOf(account: ServerAccount): { uid?: number; gid?: number } {
-  return account.switched ? { uid: account.uid, gid: account.gid } : {}
-}
-
-/** The first of `folder` and its parents (links resolved) that `account` cannot pass through; `undefined` when it can. */
-export async function firstBarrier(folder: string, account: ServerAccount): Promise<string | undefined> {
-  for (let place = await realpath(folder); ; place = dirname(place)) {
-    if (!(await permits(place, account, 0o1))) return place
-    if (place === dirname(place)) return undefined
-  }
-}
-
-/** Whether the permission bits (of `0o7`) are all granted to `account` on `path`. */
-export async function permits(path: string, account: ServerAccount, bits: number): Promise<boolean> {
-  const { uid, gid, mode } = await stat(path)
-  const shift = uid === account.uid ? 6 : gid === account.gid ? 3 : 0
-  return ((mode >> shift) & bits) === bits
 }
 
 /**

@@ -34,6 +34,8 @@ export interface ClusterOptions {
   readonly log: (message: string) => void
   /** Where root keeps the databases of data folders that the server's account cannot reach. */
   readonly remoteHome: string
+  /** Fills a new data directory, instead of `initdb`. What it makes is given to the account afterwards. */
+  readonly fill?: (directory: string) => Promise<void>
 }
 
 /** The real path of the folder's PostgreSQL data directory, made with `initdb` when there is none yet. */
@@ -91,7 +93,12 @@ async function createCluster(directory: string, options: ClusterOptions): Promis
     if (account.switched) {
       for (const path of [draft, passwordFile]) await chown(path, account.uid, account.gid)
     }
-    await initialize(draft, passwordFile, account, binaries)
+    if (options.fill === undefined) await initialize(draft, passwordFile, account, binaries)
+    else {
+      await options.fill(draft)
+      if (account.switched)
+        await promisify(execFile)('/bin/chown', ['-R', `${account.uid}:${account.gid}`, draft])
+    }
     await rename(draft, directory)
     await syncFolder(dirname(directory))
   } finally {

@@ -1,3 +1,4 @@
+import { ARCHIVE_FOLDER } from './log-archive.ts'
 import {
   DISCREET_SETTINGS,
   DURABLE_SETTINGS,
@@ -12,8 +13,14 @@ import {
 /** Pools of one process that serves and works, with room for others and for tools. */
 export const EMBEDDED_CONNECTIONS = 60
 
+/** What the settings of the embedded server follow from. */
+export interface EmbeddedFooting extends Omit<Footing, 'maxConnections'> {
+  /** Where its log is kept for backups: after how many seconds a segment that something was written to is finished. */
+  readonly archiveSeconds?: number | undefined
+}
+
 /** The settings of the embedded server, in the order of its file: durable, modest in memory, silent. */
-export function embeddedSettings(footing: Omit<Footing, 'maxConnections'>): ServerSetting[] {
+export function embeddedSettings(footing: EmbeddedFooting): ServerSetting[] {
   const full = { ...footing, maxConnections: EMBEDDED_CONNECTIONS }
   return [
     ...CONNECTIONS,
@@ -23,6 +30,7 @@ export function embeddedSettings(footing: Omit<Footing, 'maxConnections'>): Serv
     ...PROCESSES,
     ...parallelSettings(full),
     ...WRITE_AHEAD_LOG,
+    ...archiving(footing.archiveSeconds),
     ...CARE,
     ...EVERYWHERE_THE_SAME,
     ...LOG,
@@ -35,7 +43,7 @@ export function embeddedSettings(footing: Omit<Footing, 'maxConnections'>): Serv
  * slow.
  */
 export function renderSettings(
-  footing: Omit<Footing, 'maxConnections'>,
+  footing: EmbeddedFooting,
   overrides: Readonly<Record<string, string>> = {},
 ): string {
   return [
@@ -85,6 +93,26 @@ const WRITE_AHEAD_LOG = lines([
   ['checkpoint_timeout', '5min', 'bounds recovery; longer saves little with compressed page images'],
   ['checkpoint_completion_target', '0.9', 'the writing is spread, not done at once'],
 ])
+
+/** `archive_mode` needs a restart to change, the others do not: so it is always on, and keeps nothing until there are backups. */
+function archiving(seconds: number | undefined): ServerSetting[] {
+  const isOn = seconds !== undefined
+  return lines([
+    ['archive_mode', 'on', 'backups can begin without a restart'],
+    ['archive_library', isOn ? 'basic_archive' : '', 'copies finished log whole, in the server itself'],
+    ['archive_command', isOn ? '' : 'exit 0', 'finished log is kept only where there are backups'],
+    ['archive_timeout', `${seconds ?? 0}s`, 'how much could be lost with the machine, in time'],
+    ...(isOn
+      ? ([
+          [
+            'basic_archive.archive_directory',
+            ARCHIVE_FOLDER,
+            'from there `nomaly` stores it with the backups',
+          ],
+        ] as const)
+      : []),
+  ])
+}
 
 const CARE = lines([
   ['autovacuum_max_workers', '2', 'they compete with the work they serve'],

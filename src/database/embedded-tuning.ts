@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { explainFileError, writePrivateFile } from './data-folder.ts'
 import { chooseAccount } from './embedded-account.ts'
 import { writeSettings } from './embedded-cluster.ts'
-import { renderSettings } from './embedded-settings.ts'
+import { type EmbeddedFooting, renderSettings } from './embedded-settings.ts'
+import { readLineage } from './log-archive.ts'
 import { measureMachine } from './measure-machine.ts'
-import type { Footing, Machine } from './server-settings.ts'
+import type { Machine } from './server-settings.ts'
 
 /** Where the data folder keeps what its server may count on. */
 const FILE = 'postgres-machine.json'
@@ -14,9 +15,10 @@ const FILE = 'postgres-machine.json'
  * What the embedded server may count on: what `nomaly tune` was told, which then is the server's alone, or else this machine, which it
  * shares with everything on it.
  */
-export async function embeddedFooting(folder: string): Promise<Omit<Footing, 'maxConnections'>> {
+export async function embeddedFooting(folder: string): Promise<EmbeddedFooting> {
   const kept = await readKeptMachine(folder)
-  return { ...measureMachine(), ...kept, isOwn: kept.memoryBytes !== undefined }
+  const archiveSeconds = (await readLineage(join(folder, 'postgres')))?.segmentSeconds
+  return { ...measureMachine(), ...kept, isOwn: kept.memoryBytes !== undefined, archiveSeconds }
 }
 
 /** What an earlier {@link keepMachine} was given; empty where nothing was, or where it cannot be read. */

@@ -6,37 +6,70 @@ import {
   type MonitorSnapshot,
 } from '../detection/series-monitor.ts'
 import type { PointColumns } from '../metrics/metrics-engine.ts'
+import { type SeenPoints, SeenCounter } from './seen-points.ts'
 
-/** What is stored of a monitor: its snapshot, and the settings it learnt under. */
+/** What is stored of a monitor: its snapshot, the settings it learnt under, and what it has seen. */
 export interface StoredMonitor {
   readonly settings: DetectorSettings
   readonly snapshot: MonitorSnapshot
+  /** Left out of states of former versions. */
+  readonly seen?: SeenPoints
 }
 
-/** Continues from a stored monitor, or starts anew where there is none, the settings have changed, or its format is of another version. */
-export function resumeMonitor(detector: Detector, stored: unknown): SeriesMonitor {
+/** A monitor on its way, and what it has seen. */
+export interface MonitorAtWork {
+  readonly monitor: SeriesMonitor
+  readonly seen: SeenCounter
+}
+
+/**
+ * Continues from a stored monitor, or starts anew where there is none, the settings have changed, or its format is of another version.
+ * @param beginning names where a count of seen points begins that begins now.
+ */
+export function resumeMonitor(detector: Detector, stored: unknown, beginning: string): MonitorAtWork {
   const settings = settingsOf(detector)
   const state = stored as StoredMonitor | undefined
-  if (state === undefined || JSON.stringify(sorted(state.settings)) !== JSON.stringify(sorted(settings)))
-    return new SeriesMonitor(settings)
+  const anew = (): MonitorAtWork => ({
+    monitor: new SeriesMonitor(settings),
+    seen: SeenCounter.begin(beginning),
+  })
+  if (state === undefined || !isSameSettings(state.settings, settings)) return anew()
   try {
-    return SeriesMonitor.restore(settings, state.snapshot)
+    const monitor = SeriesMonitor.restore(settings, state.snapshot)
+    return { monitor, seen: SeenCounter.continue(state.seen, beginning) }
   } catch {
     // A state of another version of the detector: what it has learnt is learnt again from the points.
-    return new SeriesMonitor(settings)
+    return anew()
   }
 }
 
+/** A monitor as it was at a state, or a new one without it. @throws NomalyError `invalid_input` where this version does not read it. */
+export function rebuildMonitor(
+  settings: DetectorSettings,
+  snapshot: MonitorSnapshot | undefined,
+): SeriesMonitor {
+  return snapshot === undefined ? new SeriesMonitor(settings) : SeriesMonitor.restore(settings, snapshot)
+}
+
+/** Whether two detectors would find the same. */
+export function isSameSettings(one: DetectorSettings, other: DetectorSettings): boolean {
+  return JSON.stringify(sorted(one)) === JSON.stringify(sorted(other))
+}
+
 /** What to store of a monitor. */
-export function storedMonitor(detector: Detector, monitor: SeriesMonitor): StoredMonitor {
-  return { settings: settingsOf(detector), snapshot: monitor.snapshot() }
+export function storedMonitor(detector: Detector, { monitor, seen }: MonitorAtWork): StoredMonitor {
+  return { settings: settingsOf(detector), snapshot: monitor.snapshot(), seen: seen.seen }
 }
 
 /**
  * Lets a monitor see points, giving way to other work of the process between slices.
  * @returns each finding once, as it stands after the last point.
  */
-export async function observeGently(monitor: SeriesMonitor, columns: PointColumns): Promise<Finding[]> {
+export async function observeGently(
+  { monitor, seen }: MonitorAtWork,
+  columns: PointColumns,
+): Promise<Finding[]> {
+  seen.add(columns)
   const byStart = new Map<number, Finding>()
   for (let start = 0; start < columns.timesMs.length; start += SLICE) {
     const end = start + SLICE

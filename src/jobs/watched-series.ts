@@ -39,6 +39,9 @@ export async function forgetSeries(
        delete from nomaly.detector_states s using gone
        where s.job_id = gone.job_id and s.series_id = gone.series_id and s.updated_at < now() - interval '1 hour'
        returning s.tenant_id, s.job_id, s.series_id
+     ), earlier as (
+       delete from nomaly.detector_snapshots d using removed
+       where d.job_id = removed.job_id and d.series_id = removed.series_id
      ), ended as (
        update nomaly.anomalies a set ongoing = false, updated_at = now() from removed
        where a.job_id = removed.job_id and a.series_id = removed.series_id and a.ongoing

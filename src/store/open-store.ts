@@ -257,6 +257,11 @@ function openMetrics(options: EngineOptions): Promise<MetricsEngine> {
   )
 }
 
+/** The engine that keeps the metrics of a database, for who reads them and nothing else. */
+export function openMetricsReader(database: Database, clock: () => number): Promise<MetricsEngine> {
+  return openMetrics({ database, clock })
+}
+
 /** Both engines of a database of metrics as the ends of a move. Nothing is read or made yet. */
 export function openMoveSides(
   database: Database,

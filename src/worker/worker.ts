@@ -9,6 +9,7 @@ import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
 import { expireFindings } from '../workflows/expire-findings.ts'
+import { keepDetectorStates } from '../workflows/keep-detector-states.ts'
 import { reconcile } from '../workflows/reconcile.ts'
 import { recoverRuns } from '../workflows/recover-runs.ts'
 import { recoverBackfills } from '../workflows/run-backfill.ts'
@@ -27,6 +28,8 @@ export interface WorkerOptions {
   readonly webhookPrivateAddresses: 'allow' | 'refuse'
   readonly logger: Logger
   readonly metrics: ProcessMetrics
+  /** Series of which states of detectors are set aside for drills; of none where it is left out. */
+  readonly goldenSeries?: number
 }
 
 /** What comes round and may wait: it has a small share of the connections for itself. */
@@ -40,6 +43,7 @@ const MAINTENANCE: ReadonlySet<string> = new Set([
   'prune sessions',
   'prune metrics',
   'reconcile',
+  'detector states',
 ])
 
 /** Points of one dataset that arrive within this time are one piece of work. */
@@ -144,6 +148,11 @@ export class Worker implements AsyncDisposable {
     every('prune idempotency keys', 3_600_000, () => pruneIdempotencyKeys(store.database))
     every('prune sessions', 3_600_000, () => store.sessions.prune())
     if (store.hasMetricsApart) every('prune metrics', 3_600_000, () => pruneMarkers(store.metricsDatabase))
+    const { goldenSeries = 0 } = this.#options
+    if (goldenSeries > 0)
+      every('detector states', 600_000, () =>
+        this.#untilStopped((signal) => keepDetectorStates(store, goldenSeries, signal)),
+      )
     const report = reconcileReporter(this.#options.metrics, logger)
     every('reconcile', 3_600_000, () =>
       this.#untilStopped(async (signal) => report(await reconcile(store, signal))),

@@ -1,9 +1,9 @@
 import type { TenantScope } from '../access/tenant-scope.ts'
 import type { Detector } from '../detectors/detector.ts'
-import type { Finding, SeriesMonitor } from '../detection/series-monitor.ts'
+import type { Finding } from '../detection/series-monitor.ts'
 import type { Job } from '../jobs/job.ts'
 import type { Run } from '../jobs/run.ts'
-import { observeGently, resumeMonitor, storedMonitor } from '../jobs/watch-series.ts'
+import { type MonitorAtWork, observeGently, resumeMonitor, storedMonitor } from '../jobs/watch-series.ts'
 import { POINT_LIMITS, type Series, type SeriesFilter } from '../metrics/metrics-engine.ts'
 import type { Store } from '../store/store.ts'
 import type { UnitOfWork } from '../store/unit-of-work.ts'
@@ -29,9 +29,8 @@ const CHECKPOINT_POINTS = 20_000
 const SERIES_PAGE = 500
 
 /** A series on its way: the monitor, and what is not stored yet. */
-interface Watched {
+interface Watched extends MonitorAtWork {
   readonly series: Series
-  readonly monitor: SeriesMonitor
   revision: number
   findings: Map<number, Finding>
   isChanged: boolean
@@ -71,8 +70,7 @@ export async function advanceSeries(
   for (const one of watched) {
     const range = { fromMs: afterWatermark(one.monitor.watermarkMs), toMs: endOf(one.series, mode) }
     for await (const columns of store.metrics.scan(scope, [one.series.id], range, signal)) {
-      for (const finding of await observeGently(one.monitor, columns))
-        one.findings.set(finding.startMs, finding)
+      for (const finding of await observeGently(one, columns)) one.findings.set(finding.startMs, finding)
       one.isChanged = true
       pending += columns.timesMs.length
       if (pending < CHECKPOINT_POINTS) continue
@@ -95,11 +93,11 @@ async function resumeAll(
     const state = stored.get(one.id)
     const isOurs = state !== undefined && (mode === 'continue' || state.runId === run.id)
     if (isOurs && mode === 'afresh' && state.done) return []
-    const monitor = resumeMonitor(detector, isOurs ? state.state : undefined)
     const revision = state?.revision ?? 0
+    const beginning = `${run.id} ${revision}`
     return {
+      ...resumeMonitor(detector, isOurs ? state.state : undefined, beginning),
       series: one,
-      monitor,
       revision,
       findings: new Map<number, Finding>(),
       isChanged: false,
@@ -120,13 +118,13 @@ async function checkpoint(
   await store.transaction(
     scope,
     async (unit) => {
-      const states = changed.map(({ series, monitor, revision, isDone }) => ({
-        seriesId: series.id,
+      const states = changed.map((one) => ({
+        seriesId: one.series.id,
         runId: run.id,
-        after: revision,
-        watermarkMs: monitor.watermarkMs,
-        state: storedMonitor(detector, monitor),
-        done: isDone,
+        after: one.revision,
+        watermarkMs: one.monitor.watermarkMs,
+        state: storedMonitor(detector, one),
+        done: one.isDone,
       }))
       if (!(await unit.detectorStates.replaceAll(job.id, states))) throw new SeriesTaken()
       let anomaliesFound = 0
@@ -168,7 +166,7 @@ async function recordFindings(
 }
 
 /** The first instant after a point, in microseconds as the database keeps them. */
-function afterWatermark(watermarkMs: number | undefined): number {
+export function afterWatermark(watermarkMs: number | undefined): number {
   return watermarkMs === undefined ? POINT_LIMITS.minTimeMs : (Math.round(watermarkMs * 1000) + 1) / 1000
 }
 

@@ -15,6 +15,9 @@ export interface OrphanSearch {
   readonly unexplained: number
 }
 
+/** All that is asked of a store here. */
+export type BothDatabases = Pick<Store, 'database' | 'metricsDatabase'>
+
 const MAX_ORPHANS = 10_000
 const PAGE = 1_000
 
@@ -22,7 +25,7 @@ const PAGE = 1_000
  * Sources with points whose dataset the core does not have. Series of jobs are left alone: they are written through `anomaly_metrics`, by
  * those who name jobs as they like. Metrics are read first: a dataset that is made meanwhile is in the core before it has points.
  */
-export async function findOrphanedSources(store: Store, signal: AbortSignal): Promise<OrphanSearch> {
+export async function findOrphanedSources(store: BothDatabases, signal: AbortSignal): Promise<OrphanSearch> {
   const orphans: Orphan[] = []
   let [total, unexplained] = [0, 0]
   let last: StoredSource | undefined
@@ -51,7 +54,7 @@ export async function findOrphanedSources(store: Store, signal: AbortSignal): Pr
 
 /** Those of these sources that the core has no dataset for, and whether its audit log says that somebody deleted it. */
 async function withoutDataset(
-  store: Store,
+  store: BothDatabases,
   sources: readonly StoredSource[],
   signal: AbortSignal,
 ): Promise<(StoredSource & { readonly wasDeleted: boolean })[]> {
@@ -78,7 +81,7 @@ async function withoutDataset(
  * What detectors have learnt of series that the metrics do not have, or have for another dataset. The core is read first: a series that is
  * made meanwhile is in the metrics before anybody learns of it.
  */
-export async function findOrphanedStates(store: Store, signal: AbortSignal): Promise<OrphanSearch> {
+export async function findOrphanedStates(store: BothDatabases, signal: AbortSignal): Promise<OrphanSearch> {
   const orphans: Orphan[] = []
   let [total, unexplained] = [0, 0]
   let last: WatchedSeries | undefined

@@ -33,6 +33,11 @@ beforeAll(async () => {
     alpha.tenantId,
   ])
   await importOneOfEach(nomaly.store, SECRET, SECRET)
+  await admin.query(
+    `insert into nomaly.detector_snapshots (tenant_id, job_id, series_id, revision, run_id, written_at, state)
+     select tenant_id, job_id, series_id, revision, run_id, updated_at, state from nomaly.detector_states where tenant_id = $1`,
+    [alpha.tenantId],
+  )
   tables = await listTenantTables(admin)
 })
 

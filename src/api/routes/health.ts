@@ -1,4 +1,5 @@
 import { Gauge } from 'prom-client'
+import { measureBackups } from '../../operations/backup/drill/measure-backups.ts'
 import type { Store } from '../../store/store.ts'
 import type { ProcessMetrics } from '../../telemetry/process-metrics.ts'
 import type { Api } from '../api.ts'
@@ -32,6 +33,8 @@ export function registerHealthRoutes(
         this.set(store.isRedisUp ? 1 : 0)
       },
     })
+
+  measureBackups(metrics.registry, store.database, Date.now)
 
   app.get('/metrics', open, async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),

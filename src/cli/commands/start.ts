@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { startServer } from '../../api/server.ts'
 import { loadConfig } from '../../config/load.ts'
+import { isRestoreFolder } from '../../operations/backup/open-backups.ts'
 import { openInstance } from '../../operations/open-instance.ts'
 import { SelfWatch } from '../../operations/self-watch.ts'
 import { followLogLevel } from '../../operations/follow-log-level.ts'
@@ -8,6 +9,8 @@ import { createLogger } from '../../telemetry/logger.ts'
 import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
 import { readVersion } from '../../version.ts'
 import { Worker } from '../../worker/worker.ts'
+import { keepBackups } from '../backup/keep-backups.ts'
+import { keepDrills } from '../backup/keep-drills.ts'
 import { withExamples } from '../help-examples.ts'
 import { note, paint, print } from '../output.ts'
 import { untilToldToStop } from '../shutdown.ts'
@@ -48,10 +51,15 @@ async function start(flags: { readonly apiOnly?: boolean }): Promise<void> {
         concurrency: config.workerConcurrency,
         drainTimeoutMs: config.drainTimeoutMs,
         webhookPrivateAddresses: config.webhookPrivateAddresses,
+        goldenSeries: config.goldenSeries,
         logger,
         metrics,
       }),
     )
+  if (instance.embedded !== undefined && settings.backupTarget !== undefined && !isRestoreFolder(folder.path))
+    stack.use(keepBackups(settings, store.database, { logger, registry: metrics.registry }))
+  const drills = flags.apiOnly === true ? undefined : keepDrills(settings, store.database, logger)
+  if (drills !== undefined) stack.use(drills)
   const server = stack.use(await startServer({ store, config, logger, metrics, version, log: note }))
   await folder.recordOwner({ port: server.port, url: server.url })
   if (config.selfWatchSeconds > 0)

@@ -6,6 +6,7 @@ import { openStore } from '../../store/open-store.ts'
 import { createLogger } from '../../telemetry/logger.ts'
 import { createProcessMetrics } from '../../telemetry/process-metrics.ts'
 import { Worker } from '../../worker/worker.ts'
+import { keepDrills } from '../backup/keep-drills.ts'
 import { withExamples } from '../help-examples.ts'
 import { note } from '../output.ts'
 import { untilToldToStop } from '../shutdown.ts'
@@ -35,9 +36,11 @@ async function work(): Promise<void> {
     concurrency: config.workerConcurrency,
     drainTimeoutMs: config.drainTimeoutMs,
     webhookPrivateAddresses: config.webhookPrivateAddresses,
+    goldenSeries: config.goldenSeries,
     logger,
     metrics,
   })
+  await using _drills = keepDrills(config, store.database, logger)
   note(`Worker ${worker.id} is working. Ctrl+C stops it.`)
   await stop.told
   note('Stopping: finishing what is under way …')
