@@ -8,9 +8,9 @@ export default defineConfig({
     include: ['{test,dashboard/test}/**/*.test.ts'],
     exclude: scenarios ? [] : ['test/scenarios/**/*.long.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    // Processes, since some tests start, signal and kill others; three for two processors, since most of them wait most of the time.
+    // Processes, since some tests start, signal and kill others; two, since a server works beside them.
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     typecheck: { enabled: false },

@@ -115,7 +115,10 @@ test('the commands work on it as on the embedded one', async () => {
   expect(made).toMatchObject({ code: 0, err: '' })
   const [{ id }] = JSON.parse(made.out) as [{ id: string }]
   expect(await backup('list')).toMatchObject({ code: 0, out: expect.stringContaining(id) })
-  expect(await backup('verify')).toMatchObject({ code: 0, out: expect.stringMatching(/2 backups.*as it was/) })
+  expect(await backup('verify')).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/2 backups.*as it was/),
+  })
   expect(await backup('restore')).toMatchObject({ code: 1, err: expect.stringContaining('--into') })
   const into = join(archived.folder, 'by-command')
   const restored = await backup('restore', '--into', into, '--backup', id)

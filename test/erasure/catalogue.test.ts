@@ -7,6 +7,8 @@ const OF_NOBODY = [
   'nomaly.commit_markers',
   'nomaly.installation',
   // Of an installation's own backups and imports: ids, times and counts.
+  'nomaly.backup_runs',
+  'nomaly.backup_schedule',
   'nomaly.backup_sightings',
   'nomaly.restore_drills',
   'nomaly.imports',

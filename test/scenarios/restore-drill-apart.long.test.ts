@@ -13,10 +13,7 @@ const signal = new AbortController().signal
 
 test('core and metrics on two servers come back together, to one restore point', async () => {
   await using stack = new AsyncDisposableStack()
-  const [core, metrics] = [
-    stack.use(await ArchivedServer.start()),
-    stack.use(await ArchivedServer.start()),
-  ]
+  const [core, metrics] = [stack.use(await ArchivedServer.start()), stack.use(await ArchivedServer.start())]
   const [coreUrl, metricsUrl] = [core.server.adminUrl, metrics.server.adminUrl]
   const application = (url: string): string => urlForLogin(url, LOGIN.name, LOGIN.password)
   const migration = (adminUrl: string) => ({ adminUrl, applicationLogin: LOGIN })
@@ -35,7 +32,12 @@ test('core and metrics on two servers come back together, to one restore point',
     await expect(engines[at]!.create({ kind: 'full', signal })).rejects.toThrow(/started anew/)
     await server.restart()
   }
-  const database = { adminUrl: coreUrl, name: 'postgres', drop: async () => {}, [Symbol.asyncDispose]: async () => {} }
+  const database = {
+    adminUrl: coreUrl,
+    name: 'postgres',
+    drop: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  }
   const nomaly = await startTestNomaly({ on: { database, databaseUrl: config.databaseUrl! }, config })
   onTestFinished(() => nomaly[Symbol.asyncDispose]())
   // The core marks both when it ends, and waits for its own log alone.

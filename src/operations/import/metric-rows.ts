@@ -107,7 +107,12 @@ export class MetricRows {
   }
 
   #numberOf(key: SeriesKey): number {
-    const text = JSON.stringify([key.metric, ...Object.entries(key.tags).toSorted().flat()])
+    const text = JSON.stringify([
+      key.metric,
+      ...Object.entries(key.tags)
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .flat(),
+    ])
     const known = this.#byKey.get(text)
     if (known !== undefined) return known
     this.#byKey.set(text, this.#keys.length)

@@ -16,7 +16,6 @@ const READ_VERSION_AT = 19
 const READONLY_ROLLBACK = 776
 const LOCK_TIMEOUT_MS = 2_000
 const MAX_TABLES = 1_000
-
 /** Whether a file begins as one of SQLite does. */
 export function isSqlite(header: Uint8Array): boolean {
   return Buffer.from(header.subarray(0, MAGIC.length)).toString('latin1') === MAGIC
@@ -241,12 +240,12 @@ class SqliteTable implements SourceTable {
 
   distinct(column: string, limit: number, amongFirst?: number): SourceValue[] {
     try {
-      const [value, table] = [quoted(column), quoted(this.name)]
+      const [selected, table] = [quoted(column), quoted(this.name)]
       const rows =
         amongFirst === undefined
           ? table
-          : `(select ${value} from ${table} order by rowid limit ${Math.round(amongFirst)})`
-      const statement = this.#database.prepare(`select distinct ${value} from ${rows} limit ?`)
+          : `(select ${selected} from ${table} order by rowid limit ${Math.round(amongFirst)})`
+      const statement = this.#database.prepare(`select distinct ${selected} from ${rows} limit ?`)
       statement.setReadBigInts(true)
       statement.setReturnArrays(true)
       return (statement.all(limit) as unknown as SourceValue[][]).map(([value]) => value!)

@@ -100,9 +100,7 @@ class StorePlan {
       let [read, quarantined] = [0, 0]
       for (const page of rows.after(-(2n ** 63n))) {
         for (const [at, detail] of page.problems)
-          this.#note(table, [
-            { place: page.places[at]!, sourceId: undefined, reason: 'unstorable', detail },
-          ])
+          this.#note(table, [{ place: page.places[at]!, sourceId: undefined, reason: 'unstorable', detail }])
         read += page.count
         quarantined += page.problems.size
         this.#onRows(page.count)

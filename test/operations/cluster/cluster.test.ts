@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'node:https'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { text as readText } from 'node:stream/consumers'
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -87,7 +87,7 @@ async function untilBalanced(): Promise<void> {
   await eventually(async () => {
     const socket = connect(join(cluster.plan.balancers[0]!.places.run, 'haproxy.sock'))
     socket.end('show stat\n')
-    const servers = (await text(socket)).split('\n').filter((line) => line.startsWith('apis,api'))
+    const servers = (await readText(socket)).split('\n').filter((line) => line.startsWith('apis,api'))
     return servers.length === apis.length && servers.every((line) => line.includes(',UP,'))
   }, 60_000)
 }
