@@ -1,3 +1,4 @@
+import { parseLsn } from '../../src/database/replicas/lsn.ts'
 import { describe, expect, test } from 'vitest'
 import type { RestoreTarget } from '../../src/operations/backup/backup-engine.ts'
 import type { BackupRecord } from '../../src/operations/backup/backup-record.ts'
@@ -6,7 +7,7 @@ import { planLog } from '../../src/operations/backup/log-plan.ts'
 import { parseRestoreTarget } from '../../src/operations/backup/parse-restore-target.ts'
 import { expired } from '../../src/operations/backup/retention.ts'
 import type { LogSegment } from '../../src/operations/backup/stored-log.ts'
-import { nextSegment, parseLsn, segmentAt, startOf } from '../../src/operations/backup/wal-segment.ts'
+import { nextSegment, segmentAt, startOf } from '../../src/operations/backup/wal-segment.ts'
 
 const MIB_16 = 16 * 1024 * 1024
 

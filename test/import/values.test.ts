@@ -6,7 +6,7 @@ import { instantText, LocalTime } from '../../src/operations/import/local-time.t
 import { common, hashSeries, PointSet } from '../../src/operations/import/point-set.ts'
 import { isStorableJson, parsePythonJson } from '../../src/operations/import/python-json.ts'
 import { soundId } from '../../src/operations/import/source-id.ts'
-import { severityOf } from '../../src/operations/import/convert-result.ts'
+import { severityOfRow } from '../../src/operations/import/convert-result.ts'
 import { DATASET_NAME } from '../../src/datasets/dataset.ts'
 
 const UUID = '0f8fad5b-d9cb-469f-a165-70867728950e'
@@ -121,7 +121,7 @@ it('names are made to fit, and there is another for when they are taken', () => 
 })
 
 it('severity follows the score', () => {
-  expect([0.95, 0.9, 0.71, 0.7, 0.51, 0.5, Number.NaN, null].map(severityOf)).toEqual([
+  expect([0.95, 0.9, 0.71, 0.7, 0.51, 0.5, Number.NaN, null].map(severityOfRow)).toEqual([
     'critical',
     'high',
     'high',

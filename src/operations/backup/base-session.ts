@@ -1,6 +1,7 @@
+import { parseLsn } from '../../database/replicas/lsn.ts'
 import pg from 'pg'
 import { NomalyError } from '../../errors.ts'
-import { parseLsn, segmentAt } from './wal-segment.ts'
+import { segmentAt } from './wal-segment.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 

@@ -1,8 +1,8 @@
+import { parseLsn } from '../../database/replicas/lsn.ts'
 import { NomalyError } from '../../errors.ts'
 import type { RestoreTarget } from './backup-engine.ts'
 import type { BackupRecord } from './backup-record.ts'
 import type { RestorePoint } from './restore-point.ts'
-import { parseLsn } from './wal-segment.ts'
 
 export interface BackupChoice {
   /** Oldest first. */

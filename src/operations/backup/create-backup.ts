@@ -1,3 +1,4 @@
+import { parseLsn } from '../../database/replicas/lsn.ts'
 import { randomUUID, hash } from 'node:crypto'
 import { readLineage } from '../../database/log-archive.ts'
 import { NomalyError } from '../../errors.ts'
@@ -16,7 +17,7 @@ import { listStoredLog } from './stored-log.ts'
 import type { BackupTarget } from './target/backup-target.ts'
 import { requireOwnTarget } from './target/target-note.ts'
 import { Throttle } from './throttle.ts'
-import { nextSegment, parseLsn, segmentAt } from './wal-segment.ts'
+import { nextSegment, segmentAt } from './wal-segment.ts'
 
 /** What pages become at least, where no earlier backup tells. */
 const COMPRESSED_SHARE = 0.5

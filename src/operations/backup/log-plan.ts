@@ -1,8 +1,9 @@
+import { parseLsn } from '../../database/replicas/lsn.ts'
 import { NomalyError } from '../../errors.ts'
 import type { RestoreTarget } from './backup-engine.ts'
 import type { BackupRecord } from './backup-record.ts'
 import type { LogSegment } from './stored-log.ts'
-import { nextSegment, parseLsn, segmentAt } from './wal-segment.ts'
+import { nextSegment, segmentAt } from './wal-segment.ts'
 
 /** Which log a restore takes. */
 export interface LogPlan {

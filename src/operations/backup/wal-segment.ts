@@ -1,17 +1,6 @@
 /** Name of a file of the write-ahead log: timeline and number, 24 hexadecimal digits. */
 export const SEGMENT_NAME = /^[0-9A-F]{24}$/
 
-/** A position as a number. `0/1A2B3C4D` is what PostgreSQL prints. */
-export function parseLsn(lsn: string): bigint {
-  const [high, low] = lsn.split('/')
-  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`)
-}
-
-/** A position as PostgreSQL prints it. */
-export function formatLsn(lsn: bigint): string {
-  return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffff_ffffn).toString(16).toUpperCase()}`
-}
-
 /** The name of the segment that holds the byte at a position. */
 export function segmentAt(timeline: number, lsn: bigint, segmentBytes: number): string {
   return segmentName(timeline, lsn / BigInt(segmentBytes), segmentBytes)

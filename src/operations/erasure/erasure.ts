@@ -49,11 +49,6 @@ export function pseudonymOf({ id }: Pick<Erasure, 'id'>): string {
   return `erased:${id.slice(0, 8)}`
 }
 
-/** The tenant that a subject belongs to; `undefined` for a person who is known to none. */
-export function tenantOf(subject: ErasureSubject): string | undefined {
-  return subject.tenantId
-}
-
 /** Adds counts of the same things together. */
 export function addCounts(...all: readonly ErasedCounts[]): Record<string, number> {
   const sum: Record<string, number> = {}

@@ -1,4 +1,4 @@
-import type { AdminSession, AdminTransaction } from './admin-session.ts'
+import type { AdminTransaction } from './admin-session.ts'
 
 /** Every table of a schema whose rows belong to tenants, from the catalogue: a new one cannot be forgotten. */
 const TENANT_TABLES = `select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -6,19 +6,7 @@ const TENANT_TABLES = `select c.relname as name from pg_class c join pg_namespac
     and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped)
   order by 1`
 
-/** How many rows a tenant has in each table of a schema that it has any in, by the name of the table with its schema. */
-export async function countTenantRows(
-  database: AdminSession,
-  schema: 'nomaly' | 'metrics',
-  tenantId: string,
-): Promise<Record<string, number>> {
-  return database.transaction(async (run) => {
-    await run.become('nomaly_system')
-    return countRows(run, schema, tenantId)
-  })
-}
-
-/** The same inside a transaction, as `nomaly_system`. */
+/** How many rows a tenant has in each table of a schema that it has any in, by the name of the table with its schema; as `nomaly_system`. */
 export async function countRows(
   run: AdminTransaction,
   schema: 'nomaly' | 'metrics',

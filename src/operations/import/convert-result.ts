@@ -1,4 +1,4 @@
-import type { Severity } from '../../detection/finding.ts'
+import { type Severity, severityOf } from '../../detection/finding.ts'
 import type { ConvertContext } from './convert-context.ts'
 import type { Shaped } from './convert-row.ts'
 import { RowProblem } from './converted.ts'
@@ -9,12 +9,9 @@ import { type TargetRow, TARGETS } from './target-table.ts'
 /** What one transaction and one process can hold of a result, with a finding for each row. */
 const MAX_SCORES = 1_000_000
 
-/** The severity of a row's score, which is from 0 to 1; NaN is low. */
-export function severityOf(score: number | null): Severity {
-  if (score === null) return 'low'
-  if (score > 0.9) return 'critical'
-  if (score > 0.7) return 'high'
-  return score > 0.5 ? 'medium' : 'low'
+/** The severity of a row's score, which is from 0 to 1; low where there is none, or no number. */
+export function severityOfRow(score: number | null): Severity {
+  return severityOf(score ?? Number.NaN)
 }
 
 /** The scores of a dataset's rows, and a finding for each row that was labelled anomalous. */
@@ -54,7 +51,7 @@ export function convertResult(reader: RowReader, context: ConvertContext): reado
       result_id: id,
       row_index: String(at),
       score: textOf(scores[at]!),
-      severity: severityOf(scores[at]!),
+      severity: severityOfRow(scores[at]!),
     },
   }))
   const before = context.makesDatasets ? [placeholder(reader, datasetId, tenantId, createdAt)] : []

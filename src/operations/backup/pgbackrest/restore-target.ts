@@ -1,9 +1,10 @@
+import { parseLsn } from '../../../database/replicas/lsn.ts'
 import type { Backup, RestoreTarget } from '../backup-engine.ts'
 
 /** Whether a restore of a backup reaches a target. Of a named point nobody knows where it is. */
 export function isReached(target: RestoreTarget, backup: Backup): boolean {
   if (target.kind === 'time') return Date.parse(backup.endedAt) <= target.ms
-  return target.kind !== 'lsn' || toNumber(backup.endLsn) <= toNumber(target.lsn)
+  return target.kind !== 'lsn' || parseLsn(backup.endLsn) <= parseLsn(target.lsn)
 }
 
 /** What pgBackRest is told of a target. */
@@ -25,9 +26,4 @@ export function targetOptions(target: RestoreTarget): string[] {
     case 'name':
       return ['--type=name', `--target=${target.name}`, promote]
   }
-}
-
-function toNumber(lsn: string): number {
-  const [high, low] = lsn.split('/').map((part) => Number.parseInt(part, 16))
-  return high! * 0x1_0000_0000 + low!
 }
