@@ -217,7 +217,7 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 // What root makes in somebody's folder belongs to that somebody, or their next start would fail on it.
-async function adopt(folder: string, path: string): Promise<void> {
+export async function adopt(folder: string, path: string): Promise<void> {
   if (process.getuid?.() !== 0) return
   const { uid, gid } = await stat(folder)
   if (uid !== 0) await chown(path, uid, gid)

@@ -137,6 +137,13 @@ describe('it goes red', () => {
     expect(failed(proof)).toEqual(['rows'])
   })
 
+  test('but not for one that got its rows after the moment that was restored', async () => {
+    const { rows, auditLog } = sound.remember as Remembered
+    const later = { rows, auditLog: { ...auditLog, lastId: String(BigInt(auditLog.lastId) + 1n) } }
+    const proof = await proveSpoilt(['delete from nomaly.api_keys'], { remembered: [later] })
+    expect(failed(proof)).toEqual([])
+  })
+
   test('for an audit log that was changed', async () => {
     const proof = await proveSpoilt(
       [

@@ -5,17 +5,7 @@ import { resolveSeries, resolveUser } from '../../src/operations/erasure/resolve
 import { eventually, startTestNomaly, testConfig, type TestNomaly } from '../support/nomaly.ts'
 import { connectAdmin, dumpDatabase, openEraser, pointsTable, WORK } from './eraser-fixture.ts'
 
-/** What an import from another system keeps of people, in the columns that matter here; made where this version has no such tables. */
-const IMPORTED = `
-  create table if not exists nomaly.users (tenant_id uuid not null references nomaly.tenants on delete cascade, id uuid not null,
-    email text not null, username text not null, first_name text, last_name text, status text not null, password_hash text,
-    settings jsonb not null default '{}', created_at timestamptz not null, updated_at timestamptz not null, last_login_at timestamptz,
-    email_verified_at timestamptz, primary key (tenant_id, id));
-  create table if not exists nomaly.role_grants (tenant_id uuid not null, user_id uuid not null, role text not null, permissions jsonb,
-    granted_at timestamptz not null, granted_by uuid, expires_at timestamptz, primary key (tenant_id, user_id, role));
-  create table if not exists nomaly.imported_records (tenant_id uuid not null, source_table text not null, source_id text not null,
-    record jsonb not null, primary key (tenant_id, source_table, source_id));
-  grant select, insert, update, delete on nomaly.users, nomaly.role_grants, nomaly.imported_records to nomaly_system`
+const NEIGHBOURS = 'isadora@example.org, x.dora@example.org, dora@example.org.uk'
 
 async function start(): Promise<TestNomaly> {
   const nomaly = await startTestNomaly()
@@ -31,7 +21,6 @@ function configOf(nomaly: TestNomaly) {
 test('an account from another system is exported without its hash, and erased with what was written of it', async () => {
   const nomaly = await start()
   const admin = await connectAdmin(nomaly.database.adminUrl)
-  await admin.query(IMPORTED)
   const { tenantId } = nomaly.tenant
   const [id, other] = [randomUUID(), randomUUID()]
   const hash = `$2b$12$${'a'.repeat(53)}`
@@ -56,6 +45,9 @@ test('an account from another system is exported without its hash, and erased wi
     ['1', { who: id }],
     ['2', { to: 'Dora@Example.org' }],
     ['3', { to: 'emil@example.org' }],
+    // Of others, whose addresses have theirs in them.
+    ['4', { to: NEIGHBOURS }],
+    ['5', { text: 'Sent by\ndora@example.org. Done.' }],
   ] as const)
     await admin.query("insert into nomaly.imported_records values ($1, 'audit_log', $2, $3)", [
       tenantId,
@@ -71,14 +63,33 @@ test('an account from another system is exported without its hash, and erased wi
   expect(JSON.parse(text)).toMatchObject({
     accounts: [{ id, email: 'dora@example.org', username: 'dora' }],
     roleGrants: [{ userId: id, role: 'admin' }],
-    importedRecords: [{ sourceId: '1' }, { sourceId: '2' }],
+    importedRecords: [{ sourceId: '1' }, { sourceId: '2' }, { sourceId: '5' }],
   })
   expect(text).not.toContain('$2b$')
   const { removed } = await eraser.erase(named, 'me', WORK)
-  expect(removed).toMatchObject({ accounts: 1, roleGrants: 1, grantsGiven: 1, importedRecords: 2 })
+  expect(removed).toMatchObject({ accounts: 1, roleGrants: 1, grantsGiven: 1, importedRecords: 3 })
   const dump = await dumpDatabase(admin)
-  expect(dump).not.toMatch(/dora/i)
+  expect(dump.replace(NEIGHBOURS, '')).not.toMatch(/dora/i)
+  expect(dump).toContain(NEIGHBOURS)
   expect(dump).toContain('emil@example.org')
+})
+
+test('of several accounts of one name none is guessed', async () => {
+  const nomaly = await start()
+  const admin = await connectAdmin(nomaly.database.adminUrl)
+  const [one, other] = [randomUUID(), randomUUID()]
+  for (const id of [one, other])
+    await admin.query(
+      `insert into nomaly.users (tenant_id, id, email, username, status, created_at, updated_at)
+       values ($1, $2, $3, 'dora', 'active', now(), now())`,
+      [nomaly.tenant.tenantId, id, `${id}@example.org`],
+    )
+  const { core } = (await openEraser(configOf(nomaly))).site
+  await expect(resolveUser(core, 'dora', undefined)).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringContaining(other),
+  })
+  expect((await resolveUser(core, one, undefined)).subject.accountIds).toEqual([one])
 })
 
 test('what a backfill has gathered of erased series is not merged, and the rest is', async () => {

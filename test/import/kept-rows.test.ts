@@ -56,6 +56,26 @@ it('of training jobs are kept for reference, their times local unless a zone is 
   expect(JSON.stringify(await record())).toContain('2025-06-01T12:00:00.500000Z')
 })
 
+it('lose what opens something inside of JSON too, and keep what is only called alike', async () => {
+  const { run, admin } = await openImportFixture()
+  const path = join(await temporaryFolder(), 'training_jobs.db')
+  const configuration = '{"max_tokens": 1.50, "nested": [{"api_key": "hush", "password": "hush", "kept": 1}]}'
+  writeSqlite(path, {
+    training_jobs: {
+      columns:
+        'job_id text primary key, name text, status text, dataset_id text, configuration text, created_at timestamp',
+      rows: [
+        { job_id: 'job-1', name: 'one', status: 'queued', dataset_id: id(2), configuration, created_at: AT },
+      ],
+    },
+  })
+  expect(await run(path)).toMatchObject({ isRight: true })
+  const [row] = await admin<{ record: { columns: Record<string, unknown> } }>(
+    'select record from nomaly.imported_records',
+  )
+  expect(row!.record.columns['configuration']).toEqual({ max_tokens: 1.5, nested: [{ kept: 1 }] })
+})
+
 it('of a JSON store without datasets get them under their ids; with some, what is missing is missing', async () => {
   const { run, admin } = await openImportFixture()
   const folder = await temporaryFolder()

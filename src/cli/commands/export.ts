@@ -88,7 +88,7 @@ async function exportUser(name: string, { output, tenant }: ExportFlags, signal:
     for await (const part of exportPerson(core, { name, subject, now: new Date(), signal }))
       yield encoder.encode(part)
   }
-  await writeOut(bytes(), output, signal)
+  await writeOut(bytes(), output, signal, 0o600)
 }
 
 /** To standard output, or to a file that appears when it is whole. */
@@ -96,11 +96,12 @@ async function writeOut(
   bytes: AsyncIterable<Uint8Array>,
   output: string,
   signal: AbortSignal,
+  mode = 0o666,
 ): Promise<void> {
   const isFile = output !== '-'
   const partial = `${output}.partial`
   try {
-    const target = isFile ? createWriteStream(partial) : process.stdout
+    const target = isFile ? createWriteStream(partial, { mode }) : process.stdout
     const size = await writeAll(bytes, target, signal)
     if (!isFile) return
     await rename(partial, output)

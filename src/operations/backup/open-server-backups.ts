@@ -4,10 +4,11 @@ import type { Config } from '../../config/profiles.ts'
 import { chooseAccount } from '../../database/embedded-account.ts'
 import { findBinaries } from '../../database/embedded-binaries.ts'
 import { connectClient } from '../../database/connect.ts'
+import { parseLsn } from '../../database/replicas/lsn.ts'
 import { NomalyError } from '../../errors.ts'
 import type { BackupEngine } from './backup-engine.ts'
 import { findDatabaseUrls } from '../connection-urls.ts'
-import { CopySite, type CopySource, toNumber } from './drill/copy-site.ts'
+import { CopySite, type CopySource } from './drill/copy-site.ts'
 import type { DrillSite } from './drill/drill-site.ts'
 import { ManagedSite } from './drill/managed-site.ts'
 import { openBackups } from './open-backups.ts'
@@ -76,6 +77,11 @@ export async function openDrillSite(config: Config, log: (message: string) => vo
       preload: [],
       superusers: ['postgres'],
     }),
+    answers: async () =>
+      findDatabaseUrls(config).then(
+        ({ adminUrl }) => takesConnections(adminUrl),
+        () => false,
+      ),
     mark: (name, signal) => engine.mark(name, signal),
     flush: (signal) => engine.flush(signal),
   }
@@ -135,11 +141,12 @@ async function openPgbackrest(config: Config): Promise<CopySource[]> {
     engine,
     databases,
     program: () => engine.scratchProgram(),
+    answers: () => takesConnections(holds === 'core' ? coreUrl : metricsUrl!),
     ...(holds === 'core' ? { mark: (name, signal) => engine.mark(name, signal) } : {}),
     flush: (signal) => engine.flush(signal),
     storedUpTo: async (signal) => {
       const lsn = await engine.storedUpTo(signal)
-      return lsn === undefined ? undefined : toNumber(lsn)
+      return lsn === undefined ? undefined : parseLsn(lsn)
     },
   })
   const core = engineOf(coreUrl, config.pgbackrestStanza, isApart ? [metricsUrl] : [])
@@ -166,6 +173,16 @@ async function areTogether(one: string, other: string): Promise<boolean> {
     const server = (url: string): string | undefined => /^[a-z]+:\/\/(?:[^@/]*@)?([^/?]*)/.exec(url)?.[1]
     return server(one) === server(other)
   }
+}
+
+async function takesConnections(url: string): Promise<boolean> {
+  return connectClient(url, { application_name: 'nomaly backup' }).then(
+    async (client) => {
+      await client.end()
+      return true
+    },
+    () => false,
+  )
 }
 
 async function systemIdOf(url: string): Promise<string> {

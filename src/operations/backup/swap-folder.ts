@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { lstat, mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type DataFolder, openDataFolder, syncFolder, writePrivateFile } from '../../database/data-folder.ts'
 import { findServerProcesses } from '../../database/server-processes.ts'
@@ -71,7 +71,10 @@ export async function undoSwap(dataDirectory: string): Promise<Swap> {
   const former = swap.former === undefined ? undefined : join(swap.former, DATABASE)
   const there = join(restored.path, DATABASE)
   await requireUnused([here, ...(former === undefined ? [] : [former])])
-  const isBack = (await exists(there)) && (await exists(here))
+  // Where something was restored there again meanwhile, both are there too: the former one is what tells.
+  const isBack =
+    (await exists(there)) &&
+    (former === undefined ? !(await exists(here)) : (await exists(here)) && !(await exists(former)))
   if (former !== undefined && !(await exists(former)) && !isBack)
     throw new NomalyError('not_found', `The former database is no longer in ${swap.former}.`, {
       hint: 'It was removed or moved. Restore a backup instead.',
@@ -80,7 +83,8 @@ export async function undoSwap(dataDirectory: string): Promise<Swap> {
     await move(here, there)
     if (former !== undefined) await move(former, here)
   }
-  if (swap.former !== undefined) await rm(swap.former, { recursive: true, force: true })
+  // Never with what is in it: this is where the former database was.
+  if (swap.former !== undefined) await rmdir(swap.former).catch(() => {})
   await rm(join(folder.path, NOTE), { force: true })
   return swap
 }

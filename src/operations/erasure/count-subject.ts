@@ -1,6 +1,6 @@
 import { countFindings } from './erase-findings.ts'
 import { countPerson } from './erase-person.ts'
-import { countPoints, findSources, requireOneEngine } from './erase-points.ts'
+import { countPoints, findSources, findEngine } from './erase-points.ts'
 import { countTenant } from './erase-tenant.ts'
 import { addCounts, type ErasedCounts, type ErasureSubject } from './erasure.ts'
 import type { ErasureSite } from './erasure-site.ts'
@@ -17,7 +17,7 @@ export async function countSubject(
       : addCounts(
           await countPoints(
             site.metrics,
-            await requireOneEngine(site.metrics),
+            await findEngine(site.metrics),
             await findSources(site.metrics, subject),
           ),
           subject.kind === 'tenant'

@@ -2,7 +2,7 @@ import type { AdminSession, AdminTransaction } from './admin-session.ts'
 import { type ErasedCounts, type Erasure, pseudonymOf, type UserSubject } from './erasure.ts'
 import { forgetAnswers } from './forget-answers.ts'
 import { findPerson } from './person.ts'
-import { type PersonRecords, personValues, presentRecords, WITH_PERSON } from './person-records.ts'
+import { type PersonRecords, personValues, PERSON_RECORDS, WITH_PERSON } from './person-records.ts'
 
 /** Removes what is kept of a person from a core database, in one transaction: rows that are theirs go, and others lose their name. */
 export async function erasePerson(
@@ -12,11 +12,10 @@ export async function erasePerson(
   signal: AbortSignal,
 ): Promise<ErasedCounts> {
   const values = personValues(await findPerson(core, subject, signal), pseudonymOf(erasure))
-  const present = await presentRecords(core)
   return core.transaction(async (run) => {
     await run.query("select set_config('nomaly.erasure', $1, true)", [erasure.id])
     const counts: Record<string, number> = {}
-    for (const records of present) counts[records.name] = await eraseRecords(run, records, values)
+    for (const records of PERSON_RECORDS) counts[records.name] = await eraseRecords(run, records, values)
     if (subject.tenantId === undefined) return counts
     await run.become('nomaly_system')
     // A copy of a session that Redis has, or a process, is worth nothing from here on.
@@ -47,7 +46,7 @@ export async function countPerson(
 ): Promise<ErasedCounts> {
   const values = personValues(await findPerson(core, subject, signal))
   const counts: Record<string, number> = {}
-  for (const { name, table, where } of await presentRecords(core)) {
+  for (const { name, table, where } of PERSON_RECORDS) {
     const [row] = await core.ask<{ count: string }>(
       'nomaly_system',
       `${WITH_PERSON} select count(*) as count from ${table} t where ${where}`,

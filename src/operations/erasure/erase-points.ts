@@ -26,16 +26,23 @@ interface Source {
 /** Series whose points one statement counts or looks for. */
 const SERIES_AT_ONCE = 10_000
 
+/** The engine that keeps the points. @throws NomalyError `conflict` while they are being moved. */
+export async function findEngine({ database, sides }: MetricsSite): Promise<MoveSide> {
+  const { name, movingTo } = await readState(database)
+  if (movingTo === undefined) return sides[name]
+  throw new NomalyError('conflict', 'The points are being moved from one engine to the other.', {
+    hint: 'Wait for `nomaly metrics move`, or give it up with `nomaly metrics move --cancel`; then erase.',
+  })
+}
+
 /**
  * The engine that keeps the points, once it is certain that the other one has none.
  * @throws NomalyError `conflict` while points are being moved, or what they were moved from is still being read.
  */
-export async function requireOneEngine({ database, sides }: MetricsSite): Promise<MoveSide> {
-  const { name, movingTo } = await readState(database)
-  if (movingTo !== undefined)
-    throw new NomalyError('conflict', 'The points are being moved from one engine to the other.', {
-      hint: 'Wait for `nomaly metrics move`, or give it up with `nomaly metrics move --cancel`; then erase.',
-    })
+export async function requireOneEngine(site: MetricsSite): Promise<MoveSide> {
+  const side = await findEngine(site)
+  const { database, sides } = site
+  const { name } = side.engine
   const former = sides[name === 'timescale' ? 'partitioned' : 'timescale']
   const read = { role: 'nomaly_system', freshness: 'latest' } as const
   const isEmpty = await database.read(read, async (connection) => {
@@ -48,7 +55,7 @@ export async function requireOneEngine({ database, sides }: MetricsSite): Promis
     throw new NomalyError('conflict', 'The tables that the points were moved from are still being read.', {
       hint: `Call \`nomaly metrics move --to ${name}\` again when what reads them has ended; then erase.`,
     })
-  return sides[name]
+  return side
 }
 
 /** What of the metrics belongs to a subject: sources with their series. */

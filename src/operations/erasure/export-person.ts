@@ -1,7 +1,7 @@
 import type { AdminSession } from './admin-session.ts'
 import type { UserSubject } from './erasure.ts'
 import { findPerson } from './person.ts'
-import { personValues, presentRecords, WITH_PERSON } from './person-records.ts'
+import { personValues, PERSON_RECORDS, WITH_PERSON } from './person-records.ts'
 
 const AT_ONCE = 1_000
 
@@ -23,13 +23,12 @@ export async function* exportPerson(
 ): AsyncGenerator<string, void, void> {
   const { client } = core
   const values = personValues(await findPerson(core, subject, signal))
-  const present = await presentRecords(core)
   yield `{\n  "person": ${JSON.stringify(name)},\n  "exportedAt": ${JSON.stringify(now.toISOString())}`
   await client.query(
     'begin transaction isolation level repeatable read read only; set local role nomaly_system',
   )
   try {
-    for (const { name: kind, table, where, shows, orderBy } of present) {
+    for (const { name: kind, table, where, shows, orderBy } of PERSON_RECORDS) {
       yield `,\n  ${JSON.stringify(kind)}: [`
       await client.query(
         `declare rows cursor for ${WITH_PERSON} select ${shows} from ${table} t where ${where} order by ${orderBy}`,

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import type { Config } from '../../config/profiles.ts'
-import { explainFileError, syncFolder } from '../../database/data-folder.ts'
+import { adopt, explainFileError, syncFolder } from '../../database/data-folder.ts'
 import { NomalyError } from '../../errors.ts'
 import type { Erasure } from './erasure.ts'
 
@@ -77,6 +77,7 @@ export class LedgerFile {
     try {
       await mkdir(dirname(this.path), { recursive: true })
       await using file = await open(this.path, 'a+', 0o600)
+      await adopt(dirname(this.path), this.path)
       const { size } = await file.stat()
       const whole = Buffer.byteLength(await this.#wholeLines())
       // Behind half a line the next one would be lost too.

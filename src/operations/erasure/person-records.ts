@@ -1,4 +1,4 @@
-import type { AdminRole, AdminSession } from './admin-session.ts'
+import type { AdminRole } from './admin-session.ts'
 import type { Person } from './person.ts'
 
 /** Rows that are kept of a person, in one table. */
@@ -43,8 +43,13 @@ function did(column: string): string {
     or t.${column} = any((select everywhere from who)::text[]))`
 }
 
-/** What another system wrote of an account, under its id or address. */
-const NAMES_ACCOUNT = `exists (select from who, unnest(accounts || emails) word where position(lower(word) in lower(t.record::text)) > 0)`
+/**
+ * What another system wrote of an account, under its id or address: as a whole word, for `an@x.org` is not `jan@x.org`, nor `an@x.org.uk`. A
+ * text in JSON has a new line as two characters, of which the second is a letter.
+ */
+const NAMES_ACCOUNT = String.raw`exists (select from who, unnest(accounts || emails) word where t.record::text ~*
+  ('(^|[^[:alnum:]._%+-]|\\[bfnrt])' || regexp_replace(word, '([^[:alnum:]])', '\\\1', 'g')
+    || '($|[^[:alnum:]._-]|\.($|[^[:alnum:]]))'))`
 
 /** An entry that speaks of their key, or of a browser that was signed in with it. */
 const ABOUT = `(t.subject_kind = 'key' and t.subject_id = any(${KEYS}::text[])
@@ -186,14 +191,3 @@ export const PERSON_RECORDS: readonly PersonRecords[] = [
     erase: 'delete',
   },
 ]
-
-/** Those whose table there is: what comes from other systems has some only where it can be imported. */
-export async function presentRecords(core: AdminSession): Promise<PersonRecords[]> {
-  const rows = await core.ask<{ name: string }>(
-    'nomaly_system',
-    'select name from unnest($1::text[]) name where to_regclass(name) is not null',
-    [PERSON_RECORDS.map(({ table }) => table)],
-  )
-  const present = new Set(rows.map(({ name }) => name))
-  return PERSON_RECORDS.filter(({ table }) => present.has(table))
-}

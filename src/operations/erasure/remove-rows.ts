@@ -11,7 +11,7 @@ import {
 } from './erasure.ts'
 import type { ErasureProgress } from './erasure-ledger.ts'
 import type { ErasureSite, ErasureWork } from './erasure-site.ts'
-import { presentRecords } from './person-records.ts'
+import { PERSON_RECORDS } from './person-records.ts'
 import { tablesHolding } from './touched-tables.ts'
 
 /** Whoever was at work on what is removed may store something once more; and then not again, for what it needs is gone. */
@@ -53,7 +53,7 @@ async function removePerson(
   { signal }: ErasureWork,
 ): Promise<ErasedCounts> {
   if (erasure.subject.kind !== 'user') return {}
-  const tables = (await presentRecords(core)).map(({ table }) => table)
+  const tables = PERSON_RECORDS.map(({ table }) => table)
   await noteTables(keeper, 'core', [...tables, 'nomaly.session_revocations'])
   return erasePerson(core, erasure, erasure.subject, signal)
 }

@@ -1,4 +1,3 @@
-import { NomalyError } from '../../errors.ts'
 import { eraseEverywhere } from './erase-everywhere.ts'
 import { asEraser } from './eraser-lock.ts'
 import type { Erasure } from './erasure.ts'
@@ -65,10 +64,11 @@ async function replay(
       })
     return [...new Set([...erased.values()].flatMap(({ left }) => left))]
   } catch (error) {
-    // A Redis that is away keeps nobody from starting, once the databases are done; without a receipt it is gone on with the next time.
-    const isForgotten = error instanceof NomalyError && (await findUnapplied(pending, site)).length === 0
-    if (!isForgotten) throw error
-    return [error.message]
+    work.signal.throwIfAborted()
+    // Once nobody can read it any more, nothing keeps the product from starting: not a Redis that is away, nor a disk too full to write tables
+    // anew. Without a receipt it is gone on with the next time.
+    if ((await findUnapplied(pending, site)).length > 0) throw error
+    return [error instanceof Error ? error.message : String(error)]
   }
 }
 

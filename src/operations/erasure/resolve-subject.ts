@@ -34,7 +34,7 @@ interface KeyRow {
 
 /**
  * A person by the name or id of their API key, the address of their account and, where no tenant is named, their account as an operator.
- * @throws NomalyError `not_found`; `conflict` where keys of that name are in several tenants.
+ * @throws NomalyError `not_found`; `conflict` where keys of that name are in several tenants, or several accounts have it.
  */
 export async function resolveUser(
   core: AdminSession,
@@ -75,23 +75,29 @@ export async function resolveUser(
   return { subject, says: `${nameOrId}${where}` }
 }
 
-/** Accounts that came from another system: by id, address or name. */
+/**
+ * The account that came from another system: by id, address or name. One person has the same id in each tenant.
+ * @throws NomalyError `conflict` where there are several: what is erased does not come back.
+ */
 async function findAccounts(
   core: AdminSession,
   nameOrId: string,
   tenantId: string | undefined,
 ): Promise<string[]> {
-  const [known] = await core.ask<{ exists: boolean }>(
+  const rows = await core.ask<{ id: string; tenants: string[] }>(
     'nomaly_system',
-    `select to_regclass('nomaly.users') is not null as exists`,
-  )
-  if (known?.exists !== true) return []
-  const rows = await core.ask<{ id: string }>(
-    'nomaly_system',
-    `select distinct id from nomaly.users
-     where (lower(email) = lower($1) or username = $1 or id::text = $1) and ($2::uuid is null or tenant_id = $2)`,
+    `select u.id, array_agg(t.name order by t.name) as tenants
+     from nomaly.users u join nomaly.tenants t on t.id = u.tenant_id
+     where (lower(u.email) = lower($1) or u.username = $1 or u.id::text = $1) and ($2::uuid is null or u.tenant_id = $2)
+     group by u.id order by u.id`,
     [nameOrId, tenantId ?? null],
   )
+  if (rows.length > 1)
+    throw new NomalyError(
+      'conflict',
+      `There are ${rows.length} accounts "${nameOrId}": ${rows.map(({ id, tenants }) => `${id} of ${tenants.join(', ')}`).join('; ')}.`,
+      { hint: 'Name one by its id, or by its address together with --tenant.' },
+    )
   return rows.map(({ id }) => id)
 }
 

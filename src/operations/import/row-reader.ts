@@ -8,6 +8,8 @@ import type { SourceValue } from './source.ts'
 
 /** Columns that hold what opens something, or a model that is code: never kept beside a row, nor in quarantine. */
 const SECRET = /password|secret|token|_hash$|^key$|api_key|private/i
+/** The same inside of JSON, where names are also those of settings, such as `max_tokens`. */
+const SECRET_FIELD = /password|passwd|secret|api_?key|private_?key|credential|(^|_)token$|_hash$/i
 const MAX_JSON_CHARACTERS = 50_000_000
 const MAX_RECORD_CHARACTERS = 200_000
 
@@ -125,7 +127,9 @@ export class RowReader {
     if (!isStorableJson(parsed.value))
       throw new RowProblem('unstorable', `${columns[0]} contains characters that cannot be stored`)
     if (parsed.hasTokens) this.fill(`${columns[0]}: NaN and Infinity, which JSON lacks, are texts now`)
-    return parsed as ParsedJson & { value: Record<string, unknown> }
+    const text = withoutSecrets(parsed)
+    if (text !== parsed.text) this.fill(`${columns[0]}: what opens something was left out`)
+    return { ...parsed, text } as ParsedJson & { value: Record<string, unknown> }
   }
 
   /** The columns that nothing has asked for and that hold something, as an object of JSON; `undefined` where there are none. */
@@ -171,10 +175,21 @@ function toJson(column: string, value: SourceValue): string {
     return Number.isFinite(value) ? JSON.stringify(value) : JSON.stringify(String(value))
   if (typeof value !== 'string') return JSON.stringify(value)
   const parsed = /^\s*[{[]/.test(value) ? parsePythonJson(value) : undefined
-  if (parsed !== undefined && isStorableJson(parsed.value)) return parsed.text
+  if (parsed !== undefined && isStorableJson(parsed.value)) return withoutSecrets(parsed)
   if (!isStorableText(value))
     throw new RowProblem('unstorable', `${column} contains characters that cannot be stored`)
   return JSON.stringify(value)
+}
+
+/** The text as it was, with every digit, where nothing in it opens anything; else written anew without that. */
+function withoutSecrets({ text, value }: ParsedJson): string {
+  let hasSecret = false
+  const kept = JSON.stringify(value, (key, inner: unknown) => {
+    const isSecret = SECRET_FIELD.test(key)
+    hasSecret ||= isSecret
+    return isSecret ? undefined : inner
+  })
+  return hasSecret ? kept : text
 }
 
 /** What is said of a model, which is code and is never looked into. */

@@ -1,5 +1,6 @@
 import { mkdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseLsn } from '../../../database/replicas/lsn.ts'
 import { NomalyError } from '../../../errors.ts'
 import type { Backup, BackupEngine, RestoredFiles } from '../backup-engine.ts'
 import type { BroughtUp, DrillAim, DrillSite, DrillStart, DrillWork, RestoredBackup } from './drill-site.ts'
@@ -13,6 +14,8 @@ export interface CopySource {
   readonly databases: { readonly core?: string; readonly metrics?: string }
   /** What the server on the restored files is started with. */
   program(): Promise<ScratchProgram>
+  /** Whether the installation's own server takes connections. */
+  answers(): Promise<boolean>
   /** Sets a restore point here and in all the others, and has the log up to it stored; of the first source only. */
   readonly mark?: (name: string, signal: AbortSignal) => Promise<unknown>
   /** Has the log up to now stored. */
@@ -45,15 +48,10 @@ export class CopySite implements DrillSite {
     const [first, ...others] = this.sources
     const { until } = await first!.engine.recoverable(signal)
     const storedUntil = until === undefined ? undefined : new Date(until)
-    if (first!.mark === undefined) return { target: { kind: 'latest' }, storedUntil }
-    try {
-      await first!.mark(name, signal)
-    } catch (error) {
-      signal.throwIfAborted()
-      // The installation is gone or stands still: then it is what is stored that counts. What cannot be archived must be told.
-      if (error instanceof NomalyError && /newest log/.test(error.message)) throw error
+    // Where the installation is gone it is what is stored that counts. While it runs, log that cannot be stored must be told.
+    if (first!.mark === undefined || !(await first!.answers()))
       return { target: { kind: 'latest' }, storedUntil }
-    }
+    await first!.mark(name, signal)
     for (const other of others) await other.flush(signal)
     return { target: { kind: 'name', name }, storedUntil }
   }
@@ -89,7 +87,7 @@ export class CopySite implements DrillSite {
       })
       const { newestCommit, lsn } = server.recovered
       recoveredTo = later(recoveredTo, newestCommit ?? new Date(backup.endedAt))
-      if (aim.target.kind === 'latest' && stored !== undefined && lsn !== undefined && toNumber(lsn) < stored)
+      if (aim.target.kind === 'latest' && stored !== undefined && lsn !== undefined && parseLsn(lsn) < stored)
         shortfall = `The log of the ${holds} was replayed up to ${lsn}, and later pieces of it are stored: one before them is missing.`
     }
     const resources = stack.move()
@@ -147,10 +145,4 @@ async function startUntilReached(
 
 function later(one: Date | undefined, other: Date): Date {
   return one === undefined || one < other ? other : one
-}
-
-/** A position in the log, as a number. */
-export function toNumber(lsn: string): bigint {
-  const [high, low] = lsn.split('/')
-  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`)
 }

@@ -174,11 +174,11 @@ async function withLog(folder: string, error: unknown): Promise<unknown> {
 }
 
 function describe(error: unknown): RestoreDrillReport['failure'] {
-  if (!(error instanceof NomalyError)) throw error
-  const { cause } = error
+  // Whatever it was: a drill that left no report would leave the former one's verdict standing.
+  const { message, cause } = error instanceof Error ? error : new Error(String(error))
   return {
-    message: error.message,
-    hint: error.hint,
+    message,
+    hint: error instanceof NomalyError ? error.hint : undefined,
     said: cause instanceof Error ? cause.message : undefined,
   }
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { AuditAnchor, ProofCheck } from '../proof-check.ts'
+import { rememberedBefore } from './remembered-before.ts'
 
 const TRIGGERS = ['audit_log_is_append_only', 'audit_log_is_not_truncated']
 
@@ -21,10 +22,7 @@ export const auditLog: ProofCheck = {
         says: `The audit log can be changed: ${missing.join(', ')} is missing or off.`,
       }
     const now = await anchorAt(core.client, undefined, new Date(clock()).toISOString())
-    // What is restored may be older than what was noted last.
-    const anchor = remembered
-      .map((one) => one.auditLog)
-      .find(({ lastId }) => BigInt(lastId) <= BigInt(now.lastId))
+    const anchor = rememberedBefore(remembered, now.lastId)?.auditLog
     const remember = { auditLog: now }
     const entries = Object.values(now.tenants).reduce((sum, tenant) => sum + tenant.entries, 0)
     if (anchor === undefined)

@@ -1,5 +1,6 @@
 import { each } from '../restored-databases.ts'
 import { LISTED, type ProofCheck } from '../proof-check.ts'
+import { rememberedBefore } from './remembered-before.ts'
 import { storedTables } from './tables.ts'
 
 /** Tables whose rows come and go by themselves. */
@@ -27,7 +28,10 @@ export const rowCounts: ProofCheck = {
           unreadable.push(`${name}: ${(error as Error).message}`)
         }
       }
-    const before = context.remembered[0]?.rows ?? {}
+    const { rows: last } = await context.core.client.query<{ id: string }>(
+      'select coalesce(max(id), 0)::text as id from nomaly.audit_log',
+    )
+    const before = rememberedBefore(context.remembered, last[0]!.id)?.rows ?? {}
     const emptied = Object.keys(before).filter(
       (name) => before[name]! > 0 && !PASSING.test(name) && rows[name] === 0,
     )
